@@ -1,0 +1,1 @@
+//! A window into a virtual machine.

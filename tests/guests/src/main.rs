@@ -1,0 +1,2 @@
+//! The Linux guest.
+fn main() {}

@@ -1,0 +1,2 @@
+//! The test machine.
+fn main() {}

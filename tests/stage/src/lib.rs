@@ -1,0 +1,1 @@
+//! What the tests start: a bus, QEMU, a compositor.
