@@ -1,1 +1,21 @@
-//! A window into a virtual machine.
+//! A window into a virtual machine: the guest's framebuffer, as the dma-buf that it already is.
+//!
+//! One way leads through the house:
+//!
+//! ```text
+//!             announcements, updates             show, copy
+//!   source ──────────────────────────► session ─────────────► sink
+//!          ◄──────────────────────────  machine ◄─────────────
+//!             acks, input                        releases, input
+//! ```
+//!
+//! - [`frame`] has the nouns, [`port`] what the rooms say to each other.
+//! - `source` is where frames come from: QEMU over D-Bus.
+//! - `scanout` is the machine: pure, it decides what is shown how, and when the guest may go on.
+//! - `session` is the one shell around it: it owns the fds and makes the calls.
+//! - `sink` is where frames go: a Wayland window, or memory.
+//! - `convert` copies pixels where a copy can't be avoided; `sys` speaks to the kernel.
+//! - `capture` takes frames for test suites.
+
+pub mod frame;
+pub mod port;

@@ -1,0 +1,229 @@
+//! The nouns of the house: what a picture is made of. No behaviour lives here.
+
+use std::fmt;
+use std::os::fd::OwnedFd;
+
+/// One announcement of a storage with a layout. Ids strictly increase over the life of the process
+/// and are never reused, so an id of an earlier connection can't be taken for one of this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BufferId(pub u64);
+
+/// One finished frame that a backend told us of. Strictly increasing, never reused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UpdateId(pub u64);
+
+/// Which memory it is, however many fds lead to it.
+///
+/// The kernel never reuses a dma-buf's inode number while an fd of it is open, which is why
+/// everything that remembers a `StorageId` also holds an fd.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StorageId {
+    /// `st_dev` of the first plane's fd.
+    pub dev: u64,
+    /// `st_ino` of the first plane's fd.
+    pub ino: u64,
+    /// 0 when all planes lie in that one file, else a digest of the other planes' inodes.
+    pub others: u64,
+}
+
+/// What kind of memory a storage is, as `sys::classify` found it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Memory {
+    /// A dma-buf; `exporter` is `exp_name` of its fdinfo ("udmabuf", "i915", …).
+    DmaBuf {
+        /// The kernel module that made it.
+        exporter: String,
+    },
+    /// A memfd or another regular file in memory.
+    Memfd {
+        /// Sealed with F_SEAL_SHRINK, so that a mapping of it can't fault.
+        shrink_sealed: bool,
+    },
+}
+
+/// Memory that holds pixels, and the fds that keep it alive.
+#[derive(Debug)]
+pub struct Storage {
+    /// Which memory it is.
+    pub id: StorageId,
+    /// What kind of memory it is.
+    pub memory: Memory,
+    /// Bytes in the first plane's file.
+    pub size: u64,
+    /// One fd a distinct file: a plane whose index is past the end lies in the first. Owned here.
+    pub fds: Vec<OwnedFd>,
+}
+
+/// Width and height in pixels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Size {
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+}
+
+/// A rectangle in pixels, from the top left corner.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Rect {
+    /// Left edge.
+    pub x: u32,
+    /// Top edge.
+    pub y: u32,
+    /// Pixels across.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+}
+
+/// A DRM fourcc.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Format(pub u32);
+
+impl Format {
+    /// 32 bits, in memory: blue, green, red, unused.
+    pub const XRGB8888: Self = Self(u32::from_le_bytes(*b"XR24"));
+    /// 32 bits, in memory: blue, green, red, alpha.
+    pub const ARGB8888: Self = Self(u32::from_le_bytes(*b"AR24"));
+    /// 32 bits, in memory: red, green, blue, unused.
+    pub const XBGR8888: Self = Self(u32::from_le_bytes(*b"XB24"));
+    /// 32 bits, in memory: red, green, blue, alpha.
+    pub const ABGR8888: Self = Self(u32::from_le_bytes(*b"AB24"));
+    /// 16 bits: five of red, six of green, five of blue, little endian.
+    pub const RGB565: Self = Self(u32::from_le_bytes(*b"RG16"));
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.0.to_le_bytes();
+        if name.iter().all(u8::is_ascii_graphic) {
+            name.iter().try_for_each(|&c| write!(f, "{}", char::from(c)))
+        } else {
+            write!(f, "{:#010x}", self.0)
+        }
+    }
+}
+
+impl fmt::Debug for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// A DRM format modifier: how pixels lie in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Modifier(pub u64);
+
+impl Modifier {
+    /// Rows one after the other.
+    pub const LINEAR: Self = Self(0);
+    /// Not said (DRM_FORMAT_MOD_INVALID): whatever the driver that made it had in mind.
+    pub const INVALID: Self = Self(0x00ff_ffff_ffff_ffff);
+}
+
+impl fmt::Display for Modifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::LINEAR => f.write_str("linear"),
+            Self::INVALID => f.write_str("implicit"),
+            Self(other) => write!(f, "{other:#018x}"),
+        }
+    }
+}
+
+impl fmt::Debug for Modifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Most planes a DRM framebuffer has.
+pub const PLANES_MAX: usize = 4;
+
+/// Where one plane of a buffer begins and how long its rows are, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Plane {
+    /// From the start of the plane's file.
+    pub offset: u32,
+    /// From one row to the next.
+    pub stride: u32,
+}
+
+/// How a storage is to be read: together with a [`StorageId`] the key of every import.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Layout {
+    /// The whole buffer, also what isn't visible.
+    pub size: Size,
+    /// What a pixel is.
+    pub format: Format,
+    /// How pixels lie. A source resolves [`Modifier::INVALID`] where it can.
+    pub modifier: Modifier,
+    /// The planes; those from `plane_count` on are zero.
+    pub planes: [Plane; PLANES_MAX],
+    /// How many planes there are: 1 to [`PLANES_MAX`].
+    pub plane_count: u8,
+}
+
+/// How the rows of a buffer relate to the screen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Transform {
+    /// The first row in memory is the top of the picture.
+    #[default]
+    Normal,
+    /// The first row in memory is the bottom of the picture.
+    Flipped,
+}
+
+/// Most rectangles that [`Damage`] tells apart.
+pub const DAMAGE_MAX: usize = 16;
+
+/// What changed, in pixels of the buffer (also of its invisible part), as the rows lie in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Damage {
+    /// Everything.
+    Whole,
+    /// These rectangles, and no more than [`DAMAGE_MAX`]; past that they grow together.
+    Rects {
+        /// The first `count` of these.
+        rects: [Rect; DAMAGE_MAX],
+        /// How many rectangles there are.
+        count: u8,
+    },
+}
+
+/// A guest's mouse cursor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cursor {
+    /// Size of the picture.
+    pub size: Size,
+    /// Which pixel of it points.
+    pub hotspot: (i32, i32),
+    /// Premultiplied blue, green, red, alpha; rows top to bottom, `4 * width` bytes each.
+    pub pixels: Vec<u8>,
+}
+
+/// What a user does, on its way to the guest.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Input {
+    /// A key, by Linux evdev code.
+    Key {
+        /// `KEY_*`.
+        code: u32,
+        /// Down, or up.
+        pressed: bool,
+    },
+    /// The pointer is at this pixel of the visible picture.
+    PointerAt {
+        /// From the left.
+        x: u32,
+        /// From the top.
+        y: u32,
+    },
+    /// A pointer button, by Linux evdev code.
+    Button {
+        /// `BTN_*`.
+        code: u32,
+        /// Down, or up.
+        pressed: bool,
+    },
+}
