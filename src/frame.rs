@@ -178,7 +178,7 @@ pub enum Transform {
 pub const DAMAGE_MAX: usize = 16;
 
 /// What changed, in pixels of the buffer (also of its invisible part), as the rows lie in memory.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Damage {
     /// Everything.
     Whole,

@@ -19,3 +19,4 @@
 
 pub mod frame;
 pub mod port;
+pub mod sys;

@@ -1,0 +1,105 @@
+//! The ioctls of dma-buf and udmabuf (linux/dma-buf.h, linux/udmabuf.h).
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
+
+const UDMABUF_DEVICE: &str = "/dev/udmabuf";
+
+#[repr(C)]
+struct UdmabufCreate {
+    memfd: u32,
+    flags: u32,
+    offset: u64,
+    size: u64,
+}
+
+const UDMABUF_CREATE: Opcode = opcode::write::<UdmabufCreate>(b'u', 0x42);
+const UDMABUF_FLAGS_CLOEXEC: u32 = 1;
+
+const DMA_BUF_IOCTL_SYNC: Opcode = opcode::write::<u64>(b'b', 0);
+const DMA_BUF_SYNC_READ: u64 = 1;
+const DMA_BUF_SYNC_START: u64 = 0;
+const DMA_BUF_SYNC_END: u64 = 1 << 2;
+
+/// Whether `/dev/udmabuf` is there and we may use it.
+pub fn udmabuf_available() -> bool {
+    OpenOptions::new().read(true).write(true).open(UDMABUF_DEVICE).is_ok()
+}
+
+/// Makes a dma-buf of the pages that `memfd` has at `offset` now, for `size` bytes (both whole pages).
+/// The memfd must be sealed against shrinking. The dma-buf keeps these very pages, also when the
+/// memfd gets others.
+pub fn create_udmabuf(memfd: BorrowedFd<'_>, offset: u64, size: u64) -> io::Result<OwnedFd> {
+    let device = OpenOptions::new().read(true).write(true).open(UDMABUF_DEVICE)?;
+    let request = UdmabufCreate {
+        memfd: u32::try_from(memfd.as_raw_fd()).map_err(|_| io::ErrorKind::InvalidInput)?,
+        flags: UDMABUF_FLAGS_CLOEXEC,
+        offset,
+        size,
+    };
+    // SAFETY: the opcode carries the size of `UdmabufCreate`, which is laid out as the kernel's
+    // struct udmabuf_create, and the ioctl answers with a new fd or an error.
+    let fd = unsafe { ioctl(&device, ReturnsFd::<UDMABUF_CREATE, _>(request)) }?;
+    Ok(fd)
+}
+
+/// An ioctl that takes a struct and returns a new fd.
+struct ReturnsFd<const OPCODE: Opcode, T>(T);
+
+// SAFETY: `as_ptr` points to a live T for the length of the call, the opcode names T's size, and the
+// kernel doesn't write to it (the only user is UDMABUF_CREATE, an _IOW).
+unsafe impl<const OPCODE: Opcode, T> rustix::ioctl::Ioctl for ReturnsFd<OPCODE, T> {
+    type Output = OwnedFd;
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> Opcode {
+        OPCODE
+    }
+
+    fn as_ptr(&mut self) -> *mut std::ffi::c_void {
+        (&raw mut self.0).cast()
+    }
+
+    unsafe fn output_from_ptr(
+        out: rustix::ioctl::IoctlOutput,
+        _: *mut std::ffi::c_void,
+    ) -> rustix::io::Result<OwnedFd> {
+        // SAFETY: the ioctl succeeded, so its result is an fd that belongs to nobody else.
+        Ok(unsafe { OwnedFd::from_raw_fd(out as RawFd) })
+    }
+}
+
+/// The time in which the CPU reads a dma-buf: waits for the writers that the kernel knows of, and
+/// keeps caches coherent, until dropped. It excludes no writer that the kernel doesn't know of.
+#[derive(Debug)]
+pub struct ReadAccess<'a>(BorrowedFd<'a>);
+
+impl<'a> ReadAccess<'a> {
+    /// Begins it.
+    pub fn begin(fd: &'a impl AsFd) -> io::Result<Self> {
+        sync(fd.as_fd(), DMA_BUF_SYNC_START | DMA_BUF_SYNC_READ)?;
+        Ok(Self(fd.as_fd()))
+    }
+}
+
+impl Drop for ReadAccess<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = sync(self.0, DMA_BUF_SYNC_END | DMA_BUF_SYNC_READ) {
+            tracing::warn!(%error, "the end of a dma-buf's CPU access was refused");
+        }
+    }
+}
+
+fn sync(fd: BorrowedFd<'_>, flags: u64) -> io::Result<()> {
+    loop {
+        // SAFETY: the opcode names a u64, as struct dma_buf_sync is, and the kernel only reads it.
+        let result = unsafe { ioctl(fd, Setter::<DMA_BUF_IOCTL_SYNC, u64>::new(flags)) };
+        match result {
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            other => return other.map_err(io::Error::from),
+        }
+    }
+}

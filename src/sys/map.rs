@@ -1,0 +1,117 @@
+//! Mappings. Guest memory changes under us and is therefore never a slice; memory of ours is.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::ptr::NonNull;
+
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+
+/// A shared mapping, unmapped on drop.
+#[derive(Debug)]
+struct Region {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: a mapping belongs to the process, not to a thread, and all access is through `&`/`&mut`.
+unsafe impl Send for Region {}
+
+impl Region {
+    fn new(fd: &impl AsFd, len: u64, protection: ProtFlags) -> io::Result<Self> {
+        let len = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
+        // SAFETY: the kernel chooses a free address, so no memory of Rust's is replaced.
+        let start =
+            unsafe { mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, fd, 0) }?;
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok(Self { start, len })
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: `start` and `len` are what mmap gave, and no borrow outlives `self`.
+        if let Err(error) = unsafe { munmap(self.start.as_ptr().cast(), self.len) } {
+            tracing::error!(%error, "a mapping could not be undone");
+        }
+    }
+}
+
+/// Memory of a guest, mapped to be read. The caller has made sure that it can't be truncated: a
+/// dma-buf, or a memfd sealed against shrinking, of at least `len` bytes.
+#[derive(Debug)]
+pub struct Mapping(Region);
+
+impl Mapping {
+    /// Maps the first `len` bytes of `fd`.
+    pub fn new(fd: &impl AsFd, len: u64) -> io::Result<Self> {
+        Region::new(fd, len, ProtFlags::READ).map(Self)
+    }
+
+    /// Copies bytes out, from `offset` on, as many as `out` takes; false if that is past the end.
+    ///
+    /// Each byte is read once. Bytes that the guest writes meanwhile come as old or new.
+    #[must_use]
+    pub fn read(&self, offset: usize, out: &mut [u8]) -> bool {
+        if offset.checked_add(out.len()).is_none_or(|end| end > self.0.len) {
+            return false;
+        }
+        // SAFETY: `offset + out.len()` lies within the mapping (checked above), so every pointer made
+        // from it does.
+        let mut from = unsafe { self.0.start.as_ptr().add(offset) };
+        let (words, tail) = out.as_chunks_mut::<8>();
+        for word in words {
+            // SAFETY: within the mapping as above; `[u8; 8]` has no alignment to respect, and a
+            // volatile read lets the compiler assume nothing of memory that others write.
+            *word = unsafe { from.cast::<[u8; 8]>().read_volatile() };
+            // SAFETY: at most one past the range checked above.
+            from = unsafe { from.add(8) };
+        }
+        for byte in tail {
+            // SAFETY: within the mapping as above.
+            *byte = unsafe { from.read_volatile() };
+            // SAFETY: at most one past the range checked above.
+            from = unsafe { from.add(1) };
+        }
+        true
+    }
+}
+
+/// Memory that we made ourselves and only we write to.
+#[derive(Debug)]
+pub struct OwnMapping(Region);
+
+impl OwnMapping {
+    /// Maps the first `len` bytes of `fd`, a memfd of ours ([`own_memfd`](crate::sys::own_memfd)) of at least that size.
+    pub fn new(fd: &impl AsFd, len: u64) -> io::Result<Self> {
+        Region::new(fd, len, ProtFlags::READ | ProtFlags::WRITE).map(Self)
+    }
+
+    /// Its bytes.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: the region is mapped for `len` bytes, can't shrink (sealed), and is written by
+        // nobody else: peers get it to read, and a compositor is trusted not to write.
+        unsafe { std::slice::from_raw_parts_mut(self.0.start.as_ptr(), self.0.len) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::own_memfd;
+
+    #[test]
+    fn reads_what_was_written_and_nothing_past_the_end() {
+        let fd = own_memfd("test", 4096).unwrap();
+        let mut ours = OwnMapping::new(&fd, 4096).unwrap();
+        for (i, byte) in ours.bytes_mut().iter_mut().enumerate() {
+            *byte = i as u8;
+        }
+        let theirs = Mapping::new(&fd, 4096).unwrap();
+        let mut out = [0; 19];
+        assert!(theirs.read(3, &mut out));
+        assert!(out.iter().enumerate().all(|(i, &byte)| usize::from(byte) == i + 3));
+        assert!(theirs.read(4096 - 19, &mut out));
+        assert!(!theirs.read(4096 - 18, &mut out));
+        assert!(!theirs.read(usize::MAX, &mut out));
+    }
+}
