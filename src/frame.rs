@@ -179,6 +179,7 @@ pub const DAMAGE_MAX: usize = 16;
 
 /// What changed, in pixels of the buffer (also of its invisible part), as the rows lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(clippy::large_enum_variant, reason = "a box would be an allocation a frame")]
 pub enum Damage {
     /// Everything.
     Whole,

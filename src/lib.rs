@@ -17,6 +17,7 @@
 //! - `convert` copies pixels where a copy can't be avoided; `sys` speaks to the kernel.
 //! - `capture` takes frames for test suites.
 
+pub mod convert;
 pub mod frame;
 pub mod port;
 pub mod sys;
