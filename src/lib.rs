@@ -20,4 +20,5 @@
 pub mod convert;
 pub mod frame;
 pub mod port;
+pub mod scanout;
 pub mod sys;

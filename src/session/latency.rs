@@ -1,0 +1,98 @@
+//! How long things took, in fixed memory.
+
+use std::time::Duration;
+
+/// Buckets an octave: figures are right to an eighth.
+const STEPS: u64 = 8;
+const BUCKETS: usize = 36 * STEPS as usize;
+
+/// How long something took, in fixed memory: microseconds in buckets that grow with their value.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Histogram {
+    counts: [u32; BUCKETS],
+    total: u64,
+}
+
+impl Default for Histogram {
+    fn default() -> Self {
+        Self { counts: [0; BUCKETS], total: 0 }
+    }
+}
+
+impl std::fmt::Debug for Histogram {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} values, p50 {:?}, p99 {:?}", self.total, self.quantile(50), self.quantile(99))
+    }
+}
+
+impl Histogram {
+    /// Counts one value.
+    pub fn record(&mut self, took: Duration) {
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.counts[bucket(us).min(BUCKETS - 1)] += 1;
+        self.total += 1;
+    }
+
+    /// How many values were counted.
+    pub fn count(&self) -> u64 {
+        self.total
+    }
+
+    /// The value below which `percent` of the values lie, to an eighth; `None` without values.
+    pub fn quantile(&self, percent: u64) -> Option<Duration> {
+        let wanted = (self.total * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        self.counts.iter().enumerate().find_map(|(i, &n)| {
+            seen += u64::from(n);
+            (seen >= wanted && self.total > 0).then(|| Duration::from_micros(upper(i)))
+        })
+    }
+}
+
+fn bucket(us: u64) -> usize {
+    if us < STEPS {
+        return us as usize;
+    }
+    let octave = us.ilog2() - STEPS.ilog2();
+    // At most 61 octaves of 8 steps: fits.
+    (u64::from(octave) * STEPS + (us >> octave)) as usize
+}
+
+/// The largest value that falls into bucket `i`.
+fn upper(i: usize) -> u64 {
+    let i = i as u64;
+    if i < 2 * STEPS {
+        return i;
+    }
+    let octave = i / STEPS - 1;
+    ((i % STEPS + STEPS + 1) << octave) - 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_lies_in_its_bucket() {
+        for us in (0..100_000).chain([1 << 30, (1 << 36) + 7]) {
+            let i = bucket(us);
+            assert!(us <= upper(i), "{us} in bucket {i} up to {}", upper(i));
+            assert!(i == 0 || us > upper(i - 1), "{us} above bucket {}", i - 1);
+        }
+    }
+
+    #[test]
+    fn quantiles_come_to_an_eighth() {
+        let mut h = Histogram::default();
+        assert_eq!(h.quantile(50), None);
+        for ms in 1..=100 {
+            h.record(Duration::from_millis(ms));
+        }
+        let p50 = h.quantile(50).unwrap().as_secs_f64();
+        assert!((0.050..0.057).contains(&p50), "{p50}");
+        let p99 = h.quantile(99).unwrap().as_secs_f64();
+        assert!((0.099..0.112).contains(&p99), "{p99}");
+        h.record(Duration::MAX);
+        assert_eq!(h.count(), 101);
+    }
+}
