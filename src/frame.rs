@@ -192,6 +192,25 @@ pub enum Damage {
     },
 }
 
+/// One commit of one sink, counted by the machine; strictly increasing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitId(pub u64);
+
+/// What a sink imports: a storage read in one way. `slot` tells apart the (at most two) handles that
+/// it makes of the same thing, so that each release belongs to one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ImportId {
+    /// The memory.
+    pub storage: StorageId,
+    /// How to read it.
+    pub layout: Layout,
+    /// 0 or 1.
+    pub slot: u8,
+}
+
+/// How many picture buffers of its own a sink copies into, at most.
+pub const TARGETS: usize = 3;
+
 /// A guest's mouse cursor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cursor {

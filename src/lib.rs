@@ -21,4 +21,6 @@ pub mod convert;
 pub mod frame;
 pub mod port;
 pub mod scanout;
+pub mod session;
+pub mod sink;
 pub mod sys;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frame::{BufferId, Cursor, Damage, Input, Layout, Rect, Storage, StorageId, Transform};
+pub use crate::frame::{CommitId, ImportId, TARGETS};
 
 /// Where frames come from.
 pub trait Source {
@@ -146,25 +147,6 @@ pub struct Buffer {
     /// Which way up.
     pub transform: Transform,
 }
-
-/// One commit of one sink, counted by the machine; strictly increasing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct CommitId(pub u64);
-
-/// What a sink imports: a storage read in one way. `slot` tells apart the (at most two) handles that
-/// it makes of the same thing, so that each release belongs to one commit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct ImportId {
-    /// The memory.
-    pub storage: StorageId,
-    /// How to read it.
-    pub layout: Layout,
-    /// 0 or 1.
-    pub slot: u8,
-}
-
-/// How many picture buffers of its own a sink copies into, at most.
-pub const TARGETS: usize = 3;
 
 /// Where frames go. A sink does what it is told and decides nothing: no call blocks, and what takes
 /// time is answered by an event.

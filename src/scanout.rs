@@ -18,7 +18,9 @@ mod view;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::frame::{BufferId, Damage, Layout, Rect, StorageId, Transform, UpdateId};
+use crate::frame::{
+    BufferId, CommitId, Damage, ImportId, Layout, Rect, StorageId, Transform, UpdateId,
+};
 pub use stats::Counts;
 use view::View;
 pub use view::{Mode, Present, Why};
@@ -38,20 +40,6 @@ pub const PROBATION_FRAMES: u32 = 30;
 /// One sink of a scanout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SinkId(pub u32);
-
-/// One commit to one sink: see [`crate::port::CommitId`].
-pub type Commit = u64;
-
-/// What is to be imported: see [`crate::port::ImportId`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Import {
-    /// The memory.
-    pub storage: StorageId,
-    /// How to read it.
-    pub layout: Layout,
-    /// Which of the two handles.
-    pub slot: u8,
-}
 
 /// The times that the machine keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -101,7 +89,7 @@ pub struct Announced {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A sink joined.
     Attach(SinkId, Present),
@@ -127,17 +115,17 @@ pub enum Input {
     /// The backend is gone.
     Lost,
     /// An import worked.
-    Imported(SinkId, Import),
+    Imported(SinkId, ImportId),
     /// An import didn't.
-    Refused(SinkId, Import),
+    Refused(SinkId, ImportId),
     /// A copy into this target is complete.
     Copied(SinkId, u8, u64),
     /// A copy into this target can't be done.
     CopyFailed(SinkId, u8),
     /// Nothing reads this commit any more.
-    Released(SinkId, Commit),
+    Released(SinkId, CommitId),
     /// This commit is on the screen.
-    Presented(SinkId, Commit),
+    Presented(SinkId, CommitId),
     /// Nobody can see the sink now, or somebody can again.
     Hidden(SinkId, bool),
     /// Time has passed.
@@ -145,14 +133,14 @@ pub enum Input {
 }
 
 /// What the shell shall do, in this order.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Output {
     /// Make this presentable.
     Import {
         /// For whom.
         sink: SinkId,
         /// What.
-        import: Import,
+        import: ImportId,
         /// By which announcement.
         buffer: BufferId,
     },
@@ -161,9 +149,9 @@ pub enum Output {
         /// To whom.
         sink: SinkId,
         /// The commit's id.
-        commit: Commit,
+        commit: CommitId,
         /// What.
-        import: Import,
+        import: ImportId,
         /// By which announcement.
         buffer: BufferId,
         /// What changed on the sink's surface.
@@ -187,7 +175,7 @@ pub enum Output {
         /// To whom.
         sink: SinkId,
         /// The commit's id.
-        commit: Commit,
+        commit: CommitId,
         /// What.
         target: u8,
         /// Where it was copied from.
@@ -259,7 +247,7 @@ pub struct Machine {
     updates: VecDeque<Pending>,
     views: Vec<View>,
     disabled_at: Option<Time>,
-    next_commit: Commit,
+    next_commit: CommitId,
     counts: Counts,
     outbox: VecDeque<Output>,
     now: Time,
@@ -278,7 +266,7 @@ impl Machine {
             updates: VecDeque::new(),
             views: Vec::new(),
             disabled_at: None,
-            next_commit: 1,
+            next_commit: CommitId(1),
             counts: Counts::default(),
             outbox: VecDeque::new(),
             now: Time::ZERO,
@@ -336,7 +324,7 @@ impl Machine {
             }
             Input::Released(sink, commit) => {
                 self.with_view(sink, |view, config| {
-                    view.released(commit, now, config.ack_deadline)
+                    view.released(commit, now, config.ack_deadline);
                 });
             }
             Input::Presented(sink, commit) => {
@@ -489,8 +477,7 @@ impl Machine {
         else {
             return;
         };
-        let commit = self.next_commit;
-        self.next_commit += 1;
+        let commit = take_next(&mut self.next_commit);
         self.counts.frames += 1;
         view.commit(commit, copy.frame, None, Some(target), now);
         self.outbox.push_back(Output::ShowCopy {
@@ -586,8 +573,7 @@ impl Machine {
                         break;
                     }
                     view::Step::Show(import) => {
-                        let commit = self.next_commit;
-                        self.next_commit += 1;
+                        let commit = take_next(&mut self.next_commit);
                         self.counts.frames += 1;
                         let damage = view.take_damage();
                         view.commit(commit, self.frame, Some(import), None, now);
@@ -653,6 +639,12 @@ impl Machine {
             keep
         });
     }
+}
+
+fn take_next(next: &mut CommitId) -> CommitId {
+    let commit = *next;
+    next.0 += 1;
+    commit
 }
 
 #[cfg(test)]

@@ -352,7 +352,7 @@ fn rule_15_memory_that_is_never_released_ends_in_copies_not_in_growth() {
         bench.held
     );
 }
-const TARGETS_AND_ONE: usize = crate::port::TARGETS + 1;
+const TARGETS_AND_ONE: usize = crate::frame::TARGETS + 1;
 
 #[test]
 fn three_buffers_in_turn_are_as_good_as_two() {

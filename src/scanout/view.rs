@@ -1,12 +1,11 @@
 //! How one sink comes to see the newest frame: directly or by a copy, from which handle, into which
 //! target, and what that leaves it reading.
 
-use super::{Announced, Commit, Import, PROBATION_FRAMES, SinkId, Time};
-use crate::frame::{BufferId, Damage, Layout, StorageId};
 use std::time::Duration;
 
-/// How many picture buffers of its own a sink copies into.
-const TARGETS: usize = crate::port::TARGETS;
+use super::{Announced, PROBATION_FRAMES, SinkId, Time};
+use crate::frame::{BufferId, CommitId, Damage, ImportId, Layout, StorageId, TARGETS};
+
 /// Imports a sink keeps; past that it copies.
 const IMPORTS_MAX: usize = 16;
 /// Storages that may be held past their end before a guest's every further one is copied.
@@ -76,8 +75,8 @@ pub(super) enum Step {
     Skip,
     /// Everything is held: the frame is left out, and shown when something comes free.
     Drop,
-    Import(Import),
-    Show(Import),
+    Import(ImportId),
+    Show(ImportId),
     Copy(u8),
 }
 
@@ -88,7 +87,7 @@ enum Slot {
     Idle,
     /// Committed and not released. `again`: more than once, so that a release says nothing.
     Held {
-        commit: Commit,
+        commit: CommitId,
         again: bool,
     },
 }
@@ -103,7 +102,7 @@ struct Imported {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Target {
-    held: Option<Commit>,
+    held: Option<CommitId>,
     superseded_at: Option<Time>,
     /// Which buffer it has pixels of, and what of them is old.
     of: Option<BufferId>,
@@ -123,9 +122,9 @@ pub(super) struct Copying {
 /// What the sink shows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Committed {
-    commit: Commit,
+    commit: CommitId,
     frame: u64,
-    pub(super) slot: Option<Import>,
+    pub(super) slot: Option<ImportId>,
     target: Option<u8>,
 }
 
@@ -143,9 +142,9 @@ pub(super) struct View {
     due: Option<Time>,
     /// The newest frame that needs no more reading.
     pub(super) consumed: u64,
-    presented: Commit,
+    presented: CommitId,
     /// The oldest commit that isn't presented yet, and since when.
-    waiting: Option<(Commit, Time)>,
+    waiting: Option<(CommitId, Time)>,
     hidden: bool,
     stalled: bool,
     /// Something was skipped while nobody looked.
@@ -168,7 +167,7 @@ impl View {
             damage: Damage::NONE,
             due: None,
             consumed: 0,
-            presented: 0,
+            presented: CommitId(0),
             waiting: None,
             hidden: false,
             stalled: false,
@@ -260,7 +259,7 @@ impl View {
         if import.refused {
             return Step::Drop;
         }
-        let named = |slot: usize| Import { storage, layout, slot: slot as u8 };
+        let named = |slot: usize| ImportId { storage, layout, slot: slot as u8 };
         if let Some(shown) =
             shown.filter(|s| in_place && (s.storage, s.layout) == (storage, layout))
         {
@@ -322,8 +321,8 @@ impl View {
         self.due.get_or_insert(Time::ZERO);
     }
 
-    pub(super) fn imported(&mut self, import: Import, worked: bool) {
-        let Import { storage, layout, slot } = import;
+    pub(super) fn imported(&mut self, import: ImportId, worked: bool) {
+        let ImportId { storage, layout, slot } = import;
         let Some(known) =
             self.imports.iter_mut().find(|i| i.storage == storage && i.layout == layout)
         else {
@@ -336,9 +335,9 @@ impl View {
 
     pub(super) fn commit(
         &mut self,
-        commit: Commit,
+        commit: CommitId,
         frame: u64,
-        slot: Option<Import>,
+        slot: Option<ImportId>,
         target: Option<u8>,
         now: Time,
     ) {
@@ -361,8 +360,8 @@ impl View {
         self.unseen = false;
     }
 
-    fn slot_mut(&mut self, import: Import) -> Option<&mut Slot> {
-        let Import { storage, layout, slot } = import;
+    fn slot_mut(&mut self, import: ImportId) -> Option<&mut Slot> {
+        let ImportId { storage, layout, slot } = import;
         let known = self.imports.iter_mut().find(|i| i.storage == storage && i.layout == layout)?;
         known.slots.get_mut(usize::from(slot))
     }
@@ -379,7 +378,7 @@ impl View {
         self.due = None;
     }
 
-    pub(super) fn released(&mut self, commit: Commit, now: Time, deadline: Duration) {
+    pub(super) fn released(&mut self, commit: CommitId, now: Time, deadline: Duration) {
         for slot in self.imports.iter_mut().flat_map(|import| &mut import.slots) {
             if *slot == (Slot::Held { commit, again: false }) {
                 *slot = Slot::Idle;
@@ -393,9 +392,9 @@ impl View {
         }
     }
 
-    pub(super) fn presented(&mut self, commit: Commit, now: Time) {
+    pub(super) fn presented(&mut self, commit: CommitId, now: Time) {
         self.presented = self.presented.max(commit);
-        let newest = self.committed.as_ref().map_or(0, |shown| shown.commit);
+        let newest = self.committed.as_ref().map_or(CommitId(0), |shown| shown.commit);
         if self.waiting.is_some_and(|(waiting, _)| waiting <= commit) {
             self.waiting = (newest > commit).then_some((newest, now));
         }
@@ -404,7 +403,7 @@ impl View {
         for import in &mut self.imports {
             for (i, slot) in import.slots.iter_mut().enumerate() {
                 let named =
-                    Import { storage: import.storage, layout: import.layout, slot: i as u8 };
+                    ImportId { storage: import.storage, layout: import.layout, slot: i as u8 };
                 if let Slot::Held { commit: held, again: true } = *slot
                     && held < commit
                     && shown != Some(named)

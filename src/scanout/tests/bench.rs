@@ -35,13 +35,13 @@ pub(super) struct Bench {
     pub(super) fail_imports: bool,
     pub(super) fenced: bool,
     /// Unreleased commits, with the guest's storage where they are direct.
-    pub(super) held: Vec<(Commit, Option<u64>)>,
+    pub(super) held: Vec<(CommitId, Option<u64>)>,
     pub(super) current: u64,
     pub(super) last_damage: Option<Damage>,
     pub(super) last_copied: Option<Damage>,
     did: Vec<Did>,
     copying: Vec<u8>,
-    newest: Commit,
+    newest: CommitId,
     next: u64,
     buffers: Vec<(BufferId, u64)>,
 }
@@ -64,7 +64,7 @@ impl Bench {
             last_copied: None,
             did: Vec::new(),
             copying: Vec::new(),
-            newest: 0,
+            newest: CommitId(0),
             next: 1,
             buffers: Vec::new(),
         }

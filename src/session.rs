@@ -1,0 +1,367 @@
+//! The one shell around the machine: it tells the time, owns the fds, and makes the calls.
+//!
+//! One thread owns a session. It waits in [`turn`](Session::turn) for its source, its sink or the
+//! next moment that the machine asked for; each event becomes one input of the machine, and its
+//! outputs become calls, until nothing is left to do.
+
+mod latency;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use tracing::{debug, info, warn};
+
+use crate::frame::{CommitId, Memory, Storage, StorageId, UpdateId};
+use crate::port::{Ack, Announcement, Buffer, Sink, SinkEvent, Source, SourceEvent, Verdict};
+use crate::scanout::{Announced, Counts, Input, Machine, Output, SinkId, Time};
+pub use crate::scanout::{Config, Mode, Present, Why};
+pub use latency::Histogram;
+
+/// Drivers whose dma-bufs carry the fences of what writes them, so that a reader waits for the guest.
+const FENCING_EXPORTERS: &[&str] =
+    &["i915", "xe", "amdgpu", "nouveau", "msm", "panfrost", "panthor", "v3d"];
+
+/// Commits whose presentation is timed at once; older ones are forgotten.
+const TIMED_COMMITS_MAX: usize = 16;
+
+const SINK: SinkId = SinkId(0);
+
+/// How a session goes about its work.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Direct, or by a copy.
+    pub present: Present,
+    /// The times that are kept.
+    pub config: Config,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { present: Present::Auto, config: Config::VIEWER }
+    }
+}
+
+/// What a session did so far, and how.
+#[derive(Clone, Debug)]
+pub struct Stats {
+    /// What happened.
+    pub counts: Counts,
+    /// How frames reach the sink now, and why; `None` before the first scanout.
+    pub mode: Option<(Mode, Why)>,
+    /// From an update to its commit.
+    pub update_to_commit: Histogram,
+    /// From a commit to the sink's word that it was taken for the screen.
+    pub commit_to_presented: Histogram,
+    /// From an update to its ack.
+    pub update_to_ack: Histogram,
+}
+
+/// What a turn ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Events were handled, or the machine's next moment came.
+    Worked,
+    /// The caller's timeout came.
+    TimedOut,
+    /// The caller's own fd is readable.
+    Woken,
+}
+
+/// A source, a sink, and the machine between them.
+pub struct Session<K> {
+    machine: Machine,
+    source: Box<dyn Source>,
+    sink: K,
+    start: Instant,
+    storages: HashMap<StorageId, Rc<Storage>>,
+    current: Option<Buffer>,
+    acks: HashMap<UpdateId, (Ack, Time)>,
+    next_update: u64,
+    lost: Option<String>,
+    closed: Option<Option<String>>,
+    commits: VecDeque<(CommitId, Time)>,
+    update_to_commit: Histogram,
+    commit_to_presented: Histogram,
+    update_to_ack: Histogram,
+}
+
+impl<K: std::fmt::Debug> std::fmt::Debug for Session<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Session").field("sink", &self.sink).field("current", &self.current).finish()
+    }
+}
+
+impl<K: Sink> Session<K> {
+    /// Joins a source and a sink. Time starts now.
+    pub fn new(source: Box<dyn Source>, sink: K, options: Options) -> Self {
+        let mut machine = Machine::new(options.config);
+        machine.handle(Time::ZERO, Input::Attach(SINK, options.present));
+        Self {
+            machine,
+            source,
+            sink,
+            start: Instant::now(),
+            storages: HashMap::new(),
+            current: None,
+            acks: HashMap::new(),
+            next_update: 1,
+            lost: None,
+            closed: None,
+            commits: VecDeque::with_capacity(TIMED_COMMITS_MAX),
+            update_to_commit: Histogram::default(),
+            commit_to_presented: Histogram::default(),
+            update_to_ack: Histogram::default(),
+        }
+    }
+
+    /// The sink.
+    pub fn sink(&mut self) -> &mut K {
+        &mut self.sink
+    }
+
+    /// Why the backend is gone, once it is.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.as_deref()
+    }
+
+    /// Whether the sink is gone: closed by the user, or with the reason why it broke.
+    pub fn closed(&self) -> Option<Option<&str>> {
+        self.closed.as_ref().map(Option::as_deref)
+    }
+
+    /// The buffer that the console shows.
+    pub fn buffer(&self) -> Option<&Buffer> {
+        self.current.as_ref()
+    }
+
+    /// What happened so far.
+    pub fn stats(&self) -> Stats {
+        Stats {
+            counts: self.machine.counts(),
+            mode: self.machine.mode(SINK),
+            update_to_commit: self.update_to_commit.clone(),
+            commit_to_presented: self.commit_to_presented.clone(),
+            update_to_ack: self.update_to_ack.clone(),
+        }
+    }
+
+    /// Waits for the next thing to happen, `timeout` at most, and does all that follows from it.
+    /// Returns early when `wake`, an fd of the caller's, is readable.
+    ///
+    /// # Errors
+    /// If the kernel refuses to wait.
+    pub fn turn(
+        &mut self,
+        timeout: Option<Duration>,
+        wake: Option<BorrowedFd<'_>>,
+    ) -> io::Result<Turn> {
+        // What came before anybody waited, or by a call of the caller's to the sink.
+        self.pump();
+        let now = self.now();
+        let machine = self.machine.wakeup().map(|at| at.saturating_sub(now));
+        let wait = [timeout, machine].into_iter().flatten().min();
+        let until = wait.map(|wait| Timespec {
+            tv_sec: wait.as_secs() as i64,
+            tv_nsec: i64::from(wait.subsec_nanos()),
+        });
+        let source = self.source.fd();
+        let mut fds = [source; 3];
+        let mut count = 0;
+        // A lost source and a closed sink are asked no more: they could stay readable for ever.
+        let source = Some(source).filter(|_| self.lost.is_none());
+        let sink = self.sink.fd().filter(|_| self.closed.is_none());
+        for fd in [wake, source, sink].into_iter().flatten() {
+            fds[count] = fd;
+            count += 1;
+        }
+        let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let fds = &mut fds[..count];
+        let ready = match poll(fds, until.as_ref()) {
+            Ok(ready) => ready,
+            Err(Errno::INTR) => 0,
+            Err(error) => return Err(error.into()),
+        };
+        let woken = wake.is_some() && !fds[0].revents().is_empty();
+        self.handle(Input::Tick);
+        self.pump();
+        Ok(if woken {
+            Turn::Woken
+        } else if ready == 0 && timeout.is_some_and(|timeout| wait == Some(timeout)) {
+            Turn::TimedOut
+        } else {
+            Turn::Worked
+        })
+    }
+
+    fn now(&self) -> Time {
+        self.start.elapsed()
+    }
+
+    /// Handles all that has arrived.
+    fn pump(&mut self) {
+        loop {
+            // The sink first: what it has finished makes room for what comes.
+            if self.closed.is_none()
+                && let Some(event) = self.sink.poll()
+            {
+                self.sink_event(event);
+            } else if self.lost.is_none()
+                && let Some(event) = self.source.poll()
+            {
+                self.source_event(event);
+            } else {
+                break;
+            }
+        }
+        self.sink.flush();
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.machine.handle(self.now(), input);
+        while let Some(output) = self.machine.poll() {
+            self.carry_out(output);
+        }
+    }
+
+    fn source_event(&mut self, event: SourceEvent) {
+        match event {
+            SourceEvent::Scanout(announcement) => self.announced(announcement),
+            SourceEvent::Update { buffer, damage, ack } => {
+                let update = UpdateId(self.next_update);
+                self.next_update += 1;
+                let owed = ack.is_owed();
+                self.acks.insert(update, (ack, self.now()));
+                self.handle(Input::Update { update, buffer, damage, owed });
+                if !owed {
+                    self.acks.remove(&update);
+                }
+            }
+            SourceEvent::Disabled => self.handle(Input::Disabled),
+            SourceEvent::Cursor(cursor) => self.sink.set_cursor(&cursor),
+            SourceEvent::CursorAt { x, y, visible } => self.sink.move_cursor(x, y, visible),
+            SourceEvent::Lost(reason) => {
+                info!(reason, "the backend is gone");
+                self.lost = Some(reason);
+                self.handle(Input::Lost);
+            }
+        }
+    }
+
+    fn announced(&mut self, announcement: Announcement) {
+        let Announcement { buffer, storage, layout, visible, transform } = announcement;
+        debug!(?buffer, storage = ?storage.id, memory = ?storage.memory, ?layout, ?visible, "scanout");
+        let fenced = match &storage.memory {
+            Memory::DmaBuf { exporter } => FENCING_EXPORTERS.contains(&exporter.as_str()),
+            Memory::Memfd { .. } => false,
+        };
+        // Memory that is known keeps the fds, and with them the mappings, that it came with first.
+        let id = storage.id;
+        let storage = Rc::clone(self.storages.entry(id).or_insert_with(|| Rc::new(storage)));
+        self.current = Some(Buffer { id: buffer, storage, layout, visible, transform });
+        let announced = Announced { buffer, storage: id, layout, visible, transform, fenced };
+        self.handle(Input::Scanout(announced));
+    }
+
+    fn sink_event(&mut self, event: SinkEvent) {
+        match event {
+            SinkEvent::Imported(import) => {
+                self.handle(Input::Imported(SINK, import));
+            }
+            SinkEvent::Refused { import, reason } => {
+                info!(reason, "the guest's memory can't be shown as it is");
+                self.handle(Input::Refused(SINK, import));
+            }
+            SinkEvent::Copied { target, bytes } => {
+                self.handle(Input::Copied(SINK, target, bytes));
+            }
+            SinkEvent::CopyFailed { target, reason } => {
+                warn!(reason, "the guest's picture can't be copied");
+                self.handle(Input::CopyFailed(SINK, target));
+            }
+            SinkEvent::Released(commit) => self.handle(Input::Released(SINK, commit)),
+            SinkEvent::Presented(commit) => {
+                let now = self.now();
+                while let Some((timed, at)) = self.commits.pop_front_if(|(c, _)| *c <= commit) {
+                    if timed == commit {
+                        self.commit_to_presented.record(now.saturating_sub(at));
+                    }
+                }
+                self.handle(Input::Presented(SINK, commit));
+            }
+            SinkEvent::Hidden(hidden) => self.handle(Input::Hidden(SINK, hidden)),
+            SinkEvent::Input(input) => self.source.send(&input),
+            SinkEvent::Closed(reason) => {
+                self.closed = Some(reason);
+                self.handle(Input::Detach(SINK));
+            }
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Import { import, .. } => {
+                if let Some(buffer) = &self.current {
+                    self.sink.import(import, buffer);
+                }
+            }
+            Output::Show { commit, import, damage, drawn, .. } => {
+                self.time_commit(commit, drawn);
+                if let Some(buffer) = &self.current {
+                    self.sink.show(commit, import, buffer, &damage);
+                }
+            }
+            Output::Copy { target, damage, .. } => {
+                if let Some(buffer) = &self.current {
+                    self.sink.copy(target, buffer, &damage);
+                }
+            }
+            Output::ShowCopy { commit, target, damage, drawn, .. } => {
+                self.time_commit(commit, drawn);
+                if let Some(buffer) = &self.current {
+                    self.sink.show_copy(commit, target, buffer, &damage);
+                }
+            }
+            Output::Blank(_) => self.sink.blank(),
+            Output::Ack { update, forced } => {
+                if forced {
+                    debug!(?update, "acked by force: the deadline has come");
+                }
+                self.settle(update, Verdict::Done);
+            }
+            Output::Refuse(update) => {
+                debug!(?update, "refused: not for the current buffer");
+                self.settle(update, Verdict::Refused);
+            }
+            Output::Retire(storage) => {
+                self.sink.forget(storage);
+                self.storages.remove(&storage);
+                self.current.take_if(|buffer| buffer.storage.id == storage);
+            }
+        }
+    }
+
+    fn settle(&mut self, update: UpdateId, verdict: Verdict) {
+        // What is sent before the ack must reach the compositor before the guest goes on.
+        self.sink.flush();
+        if let Some((ack, at)) = self.acks.remove(&update) {
+            self.update_to_ack.record(self.now().saturating_sub(at));
+            ack.settle(verdict);
+        }
+    }
+
+    fn time_commit(&mut self, commit: CommitId, drawn: Option<Time>) {
+        let now = self.now();
+        if let Some(drawn) = drawn {
+            self.update_to_commit.record(now.saturating_sub(drawn));
+        }
+        if self.commits.len() == TIMED_COMMITS_MAX {
+            self.commits.pop_front();
+        }
+        self.commits.push_back((commit, now));
+    }
+}

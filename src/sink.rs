@@ -1,0 +1,3 @@
+//! Where frames go.
+
+pub mod memory;
