@@ -23,4 +23,5 @@ pub mod port;
 pub mod scanout;
 pub mod session;
 pub mod sink;
+pub mod source;
 pub mod sys;

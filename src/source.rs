@@ -1,0 +1,90 @@
+//! Where frames come from: from a name to a [`Source`](crate::port::Source).
+
+pub mod check;
+mod error;
+mod mailbox;
+mod qemu;
+mod uri;
+
+use std::fmt;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+pub use error::SourceError;
+pub use uri::{Bus, FORMS, Uri, UriError};
+
+use crate::port::Source;
+use crate::sys::{Classify, classify};
+
+/// How a source is opened.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Tells what kind of memory an fd is.
+    pub classify: Classify,
+    /// How long opening may take.
+    pub time_limit: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { classify, time_limit: Duration::from_secs(10) }
+    }
+}
+
+/// A console of a virtual machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConsoleInfo {
+    /// Opens it.
+    pub uri: Uri,
+    /// Name of the virtual machine.
+    pub vm: String,
+    /// Its UUID; zeros where it was given none.
+    pub uuid: String,
+    /// Number of the console.
+    pub console: u32,
+    /// What the backend calls it.
+    pub label: String,
+    /// "Graphic" or "Text".
+    pub kind: String,
+    /// Pixels across, as the backend said when it was asked.
+    pub width: u32,
+    /// Pixels down.
+    pub height: u32,
+    /// Where it was found.
+    pub backend: String,
+}
+
+/// An open source.
+pub struct Opened {
+    /// The source. Dropping it ends its connection.
+    pub source: Box<dyn Source>,
+    /// Whose picture it is.
+    pub console: ConsoleInfo,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Opened").field("console", &self.console).finish_non_exhaustive()
+    }
+}
+
+/// Opens what `uri` names. Blocks for `options.time_limit` at most.
+pub fn open(uri: &Uri, options: &Options) -> Result<Opened, SourceError> {
+    qemu::open(qemu::Target::Uri(uri.clone()), options)
+}
+
+/// Opens a console of a QEMU at the other end of `stream`, which was handed to QEMU for its
+/// `@dbus-display` protocol. Blocks for `options.time_limit` at most. What `uri` says of the console
+/// is respected; it is also what [`ConsoleInfo::uri`] will say.
+pub fn open_stream(
+    stream: UnixStream,
+    uri: &Uri,
+    options: &Options,
+) -> Result<Opened, SourceError> {
+    qemu::open(qemu::Target::Stream(stream, uri.clone()), options)
+}
+
+/// Every console of every virtual machine on a message bus. Blocks for `options.time_limit` at most.
+pub fn list(bus: &Bus, options: &Options) -> Result<Vec<ConsoleInfo>, SourceError> {
+    qemu::list(bus.clone(), options)
+}

@@ -1,0 +1,113 @@
+//! Why a source can't be opened: one sentence each, with what helps.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::uri::UriError;
+
+/// What went wrong on the way to a console.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The name of the source can't be understood.
+    #[error(transparent)]
+    Uri(#[from] UriError),
+    /// No message bus.
+    #[error(
+        "can't reach the session bus ({0}): set DBUS_SESSION_BUS_ADDRESS, or name the bus as \
+         qemu+unix:/path or the virtual machine as qmp:/path"
+    )]
+    NoSessionBus(String),
+    /// No message bus at a given socket.
+    #[error(
+        "can't reach a message bus at {path} ({reason}): is that the socket of a running dbus-daemon?"
+    )]
+    NoBus {
+        /// The socket.
+        path: PathBuf,
+        /// What the attempt said.
+        reason: String,
+    },
+    /// Nobody owns the name `org.qemu`.
+    #[error("no QEMU is on {0}: start one there with -display dbus (or -display dbus,gl=on)")]
+    NoVm(String),
+    /// More than one to choose from; each with the name that chooses it.
+    #[error("{} virtual machines are here, so choose one by its name: {}", .0.len(), .0.join(", "))]
+    SeveralVms(Vec<String>),
+    /// None is called so.
+    #[error("no virtual machine is called \"{wanted}\"; here are: {}", .present.join(", "))]
+    NoSuchVm {
+        /// What was asked for.
+        wanted: String,
+        /// What would work.
+        present: Vec<String>,
+    },
+    /// No console of that number.
+    #[error("the virtual machine has no console {wanted}; it has: {}", .present.join(", "))]
+    NoSuchConsole {
+        /// What was asked for.
+        wanted: u32,
+        /// What would work.
+        present: Vec<String>,
+    },
+    /// It has none that shows pictures.
+    #[error(
+        "the virtual machine has no graphic console: give QEMU a display device, as -device virtio-vga"
+    )]
+    NoGraphicConsole,
+    /// The QMP socket can't be used.
+    #[error(
+        "can't connect to QMP at {path} ({reason}): start QEMU with -qmp unix:{path},server=on,wait=off"
+    )]
+    Qmp {
+        /// The socket.
+        path: PathBuf,
+        /// What the attempt said.
+        reason: String,
+    },
+    /// Another client holds the QMP socket.
+    #[error(
+        "{path} takes connections but says nothing: another QMP client holds it (QEMU serves one \
+         at a time); give QEMU a second -qmp socket"
+    )]
+    QmpBusy {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// QEMU's display isn't one for p2p.
+    #[error("QEMU refused a D-Bus client over QMP ({0}): start it with -display dbus,p2p=yes")]
+    NotP2p(String),
+    /// `RegisterListener` failed.
+    #[error(
+        "QEMU refused our listener ({0}): before QEMU 9.2 a console takes one viewer at a time, so close the other"
+    )]
+    ListenerRefused(String),
+    /// D-Bus itself failed.
+    #[error("the D-Bus conversation with QEMU failed ({0}): is QEMU still running?")]
+    Dbus(String),
+    /// Nothing came in time.
+    #[error("QEMU did not answer within {} s: it may be stopped or very busy; try again", .0.as_secs_f32())]
+    TimedOut(Duration),
+    /// The system refused something.
+    #[error("can't set up the connection: the system refused {what}")]
+    System {
+        /// What was wanted.
+        what: &'static str,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl SourceError {
+    /// Whether the user has to ask for something else (exit code 2), not whether something failed.
+    pub fn is_usage(&self) -> bool {
+        matches!(
+            self,
+            Self::Uri(_)
+                | Self::NoVm(_)
+                | Self::SeveralVms(_)
+                | Self::NoSuchVm { .. }
+                | Self::NoSuchConsole { .. }
+        )
+    }
+}

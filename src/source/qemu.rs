@@ -1,0 +1,309 @@
+//! QEMU's `org.qemu.Display1` over D-Bus.
+//!
+//! Each source has one thread, which holds its D-Bus connections and serves QEMU. What it learns goes
+//! through a mailbox to the session's thread; verdicts come back through [`acks`].
+
+mod acks;
+mod damage;
+mod listener;
+mod names;
+mod pixels;
+mod qmp;
+mod screen;
+mod vm;
+mod wait;
+
+use std::future::Future;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use zbus::connection::Builder;
+use zbus::{Connection, Fd, MessageStream};
+
+use self::acks::Acks;
+use self::listener::Listener;
+use self::pixels::Painter;
+use self::screen::{Letter, Screen};
+use self::vm::failed;
+use self::wait::{Bell, try_both, unless_rung};
+use super::mailbox::Mailbox;
+use super::{Bus, ConsoleInfo, Opened, Options, SourceError, Uri};
+use crate::frame::Input;
+use crate::port::{Ack, Source, SourceEvent};
+
+/// Where QEMU is.
+pub(super) enum Target {
+    Uri(Uri),
+    /// A connected socket, and what to call it.
+    Stream(UnixStream, Uri),
+}
+
+/// One console of one QEMU.
+struct QemuSource {
+    mailbox: Arc<Mailbox<Letter>>,
+    painter: Option<Painter>,
+    thread: Thread,
+}
+
+/// The connection's thread. Ends with this, and with it the connection.
+struct Thread {
+    stop: Arc<Bell>,
+    handle: Option<JoinHandle<()>>,
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        self.stop.ring();
+        if let Some(handle) = self.handle.take()
+            && handle.join().is_err()
+        {
+            tracing::error!("the thread of a D-Bus connection panicked");
+        }
+    }
+}
+
+impl Source for QemuSource {
+    fn fd(&self) -> BorrowedFd<'_> {
+        (*self.mailbox).as_fd()
+    }
+
+    fn poll(&mut self) -> Option<SourceEvent> {
+        loop {
+            match self.mailbox.pop()? {
+                Letter::Event(event) => return Some(event),
+                Letter::Canvas { announcement, painter } => {
+                    if painter.is_some() {
+                        self.painter = painter;
+                    }
+                    self.paint(&crate::frame::Damage::Whole);
+                    return Some(SourceEvent::Scanout(announcement));
+                }
+                Letter::Paint { buffer, damage } => {
+                    self.paint(&damage);
+                    return Some(SourceEvent::Update { buffer, damage, ack: Ack::none() });
+                }
+            }
+        }
+    }
+
+    /// Input is not sent to QEMU yet: all of it is dropped.
+    fn send(&mut self, _input: &Input) {
+        let _ = &self.thread;
+    }
+}
+
+impl QemuSource {
+    fn paint(&mut self, damage: &crate::frame::Damage) {
+        if let Some(painter) = &mut self.painter {
+            painter.paint(damage);
+        }
+    }
+}
+
+/// Opens a console.
+pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceError> {
+    let mailbox = Arc::new(
+        Mailbox::new().map_err(|source| SourceError::System { what: "an eventfd", source })?,
+    );
+    let letters = Arc::clone(&mailbox);
+    let options = *options;
+    let (console, thread) = on_thread(options.time_limit, move |tell| {
+        // QMP blocks; it has time limits of its own.
+        let target = match target {
+            Target::Uri(Uri::Qmp { path, console }) => {
+                let stream = qmp::connect(&path, options.time_limit / 2);
+                stream.map(|stream| Target::Stream(stream, Uri::Qmp { path, console }))
+            }
+            other => Ok(other),
+        };
+        async move {
+            let (stream, link) = match target {
+                Ok(target) => match attach(target, options.time_limit).await {
+                    Ok((console, stream, link)) => {
+                        tell(Ok(console));
+                        (stream, link)
+                    }
+                    Err(error) => return tell(Err(error)),
+                },
+                Err(error) => return tell(Err(error)),
+            };
+            serve(stream, letters, &options).await;
+            drop(link);
+        }
+    })?;
+    Ok(Opened { source: Box::new(QemuSource { mailbox, painter: None, thread }), console })
+}
+
+/// Lists every console on a bus.
+pub(super) fn list(bus: Bus, options: &Options) -> Result<Vec<ConsoleInfo>, SourceError> {
+    let limit = options.time_limit;
+    let (list, _thread) = on_thread(limit, move |tell| async move {
+        let list = async {
+            let connection = connect(&bus, limit).await?;
+            let vms = vm::vms(&connection).await.map_err(|error| failed(&error, limit))?;
+            if vms.is_empty() {
+                return Err(SourceError::NoVm(vm::bus_name(&bus)));
+            }
+            let all =
+                vms.iter().flat_map(|vm| vm.consoles.iter().map(move |console| (vm, console)));
+            Ok(all.map(|(vm, console)| vm::info(&vms, vm, console, &bus)).collect())
+        };
+        tell(list.await);
+    })?;
+    Ok(list)
+}
+
+/// Starts a thread that runs what `make` gives until it is done or the thread's owner is dropped, and
+/// waits for what it tells first.
+fn on_thread<T, M, F>(limit: Duration, make: M) -> Result<(T, Thread), SourceError>
+where
+    T: Send + 'static,
+    M: FnOnce(Box<dyn Fn(Result<T, SourceError>) + Send>) -> F + Send + 'static,
+    F: Future<Output = ()>,
+{
+    let (tell, told) = sync_channel(1);
+    let stop = Arc::new(Bell::default());
+    let stopped = Arc::clone(&stop);
+    let run = move || {
+        // Nobody listens any more after the time limit.
+        let work = make(Box::new(move |result| drop(tell.try_send(result))));
+        // All that the connection does runs on this thread, inside of this call: zbus has no
+        // threads of its own to leave behind.
+        zbus::block_on(async {
+            let _done_or_stopped = unless_rung(&stopped, work).await;
+        });
+    };
+    let handle = thread::Builder::new()
+        .name("fanlight-qemu".to_owned())
+        .spawn(run)
+        .map_err(|source| SourceError::System { what: "a thread", source })?;
+    let mut thread = Thread { stop, handle: Some(handle) };
+    match told.recv_timeout(limit) {
+        Ok(result) => result.map(|value| (value, thread)),
+        Err(RecvTimeoutError::Timeout) => {
+            // It may sit in a system call that ends later: it is told to stop, but not waited for.
+            thread.handle = None;
+            Err(SourceError::TimedOut(limit))
+        }
+        Err(RecvTimeoutError::Disconnected) => {
+            Err(SourceError::Dbus("its thread ended early".to_owned()))
+        }
+    }
+}
+
+/// Serves QEMU until the connection ends, and reports that.
+async fn serve(stream: MessageStream, mailbox: Arc<Mailbox<Letter>>, options: &Options) {
+    let acks = Arc::new(Acks::default());
+    let _closed = CloseOnDrop(Arc::clone(&acks));
+    let screen = Screen::new(options.classify, Arc::clone(&mailbox));
+    let error = Listener::new(screen, Arc::clone(&mailbox), acks).serve(stream).await;
+    let reason = match error {
+        None => {
+            "QEMU closed the connection: the virtual machine was shut down or killed".to_owned()
+        }
+        Some(error) => {
+            format!(
+                "the connection to QEMU broke ({error}): was the virtual machine shut down or killed?"
+            )
+        }
+    };
+    mailbox.push(Letter::Event(SourceEvent::Lost(reason)), |_, letter| Some(letter));
+}
+
+/// Closes the acks also where the future is dropped half way.
+struct CloseOnDrop(Arc<Acks>);
+
+impl Drop for CloseOnDrop {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+/// Finds the console and registers a listener with it. Returns also the connection that this was
+/// asked over: QEMU drops nothing when that ends, but input will go there.
+async fn attach(
+    target: Target,
+    limit: Duration,
+) -> Result<(ConsoleInfo, MessageStream, Connection), SourceError> {
+    let dbus = |error: zbus::Error| failed(&error, limit);
+    let (link, owner, console) = match target {
+        Target::Uri(Uri::Qemu { bus, vm: wanted, console }) => {
+            let link = connect(&bus, limit).await?;
+            let vms = vm::vms(&link).await.map_err(dbus)?;
+            let vm = vm::choose_vm(&vms, wanted.as_deref(), &bus)?;
+            let console = vm::choose_console(vm, console)?;
+            (link, vm.owner.clone(), vm::info(&vms, vm, console, &bus))
+        }
+        Target::Stream(stream, uri) => {
+            let builder = Builder::unix_stream(stream).p2p().method_timeout(limit);
+            let link = builder.build().await.map_err(dbus)?;
+            let vm = vm::vm(&link, None).await.map_err(dbus)?;
+            let (Uri::Qemu { console, .. } | Uri::Qmp { console, .. }) = &uri;
+            let console = vm::choose_console(&vm, *console)?;
+            let (uri, backend) = match uri {
+                Uri::Qmp { path, .. } => {
+                    let backend = format!("QEMU through QMP at {}", path.display());
+                    (Uri::Qmp { path, console: Some(console.id) }, backend)
+                }
+                other => (other, "QEMU on a connection of its own".to_owned()),
+            };
+            let info = vm::describe_console(&vm, console, uri, backend);
+            (link, None, info)
+        }
+        // `open` has turned it into a stream.
+        Target::Uri(uri @ Uri::Qmp { .. }) => unreachable!("{uri} without its QMP"),
+    };
+    let stream = register(&link, owner.as_deref(), console.console, limit).await?;
+    Ok((console, stream, link))
+}
+
+async fn connect(bus: &Bus, limit: Duration) -> Result<Connection, SourceError> {
+    let builder = match bus {
+        Bus::Session => Builder::session(),
+        Bus::Unix(path) => {
+            let stream = UnixStream::connect(path).map_err(|error| SourceError::NoBus {
+                path: path.clone(),
+                reason: error.to_string(),
+            })?;
+            Builder::unix_stream(stream)
+        }
+    };
+    builder.method_timeout(limit / 3).build().await.map_err(|error| match bus {
+        Bus::Session => SourceError::NoSessionBus(error.to_string()),
+        Bus::Unix(path) => SourceError::NoBus { path: path.clone(), reason: error.to_string() },
+    })
+}
+
+/// Gives QEMU one end of a socket, and authenticates on the other end at the same time: QEMU's main
+/// loop stands still until that is done. The stream has every message from the first on.
+async fn register(
+    link: &Connection,
+    owner: Option<&str>,
+    console: u32,
+    limit: Duration,
+) -> Result<MessageStream, SourceError> {
+    let (ours, theirs) = UnixStream::pair()
+        .map_err(|source| SourceError::System { what: "a pair of sockets", source })?;
+    let path = vm::console_path(console);
+    let theirs = Fd::from(std::os::fd::OwnedFd::from(theirs));
+    let ask = async {
+        let call =
+            link.call_method(owner, path, Some(names::CONSOLE), "RegisterListener", &theirs).await;
+        call.map_err(|error| match error {
+            zbus::Error::MethodError(name, text, _) => {
+                SourceError::ListenerRefused(text.unwrap_or_else(|| name.to_string()))
+            }
+            other => failed(&other, limit),
+        })
+    };
+    let authenticate = async {
+        let stream = Builder::unix_stream(ours).p2p().build_message_stream().await;
+        stream.map_err(|error| failed(&error, limit))
+    };
+    let (_, stream) = try_both(ask, authenticate).await?;
+    Ok(stream)
+}

@@ -1,0 +1,80 @@
+//! The little of async that the connection's thread needs.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+/// Rung from any thread, heard by one.
+#[derive(Debug, Default)]
+pub(super) struct Bell(Mutex<(bool, Option<Waker>)>);
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        let waker = {
+            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            state.0 = true;
+            state.1.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Ready once for each time that it was rung since it was last heard (at least).
+    pub(super) fn poll_heard(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut state.0) {
+            return Poll::Ready(());
+        }
+        state.1 = Some(cx.waker().clone());
+        Poll::Pending
+    }
+}
+
+/// What `work` gives, or `None` if the bell rings first.
+pub(super) async fn unless_rung<T>(bell: &Bell, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    poll_fn(|cx| {
+        if bell.poll_heard(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        work.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// Both at the same time; the first error ends it.
+pub(super) async fn try_both<A, B, E>(
+    a: impl Future<Output = Result<A, E>>,
+    b: impl Future<Output = Result<B, E>>,
+) -> Result<(A, B), E> {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut a_done, mut b_done) = (None, None);
+    poll_fn(|cx| {
+        if a_done.is_none()
+            && let Poll::Ready(result) = a.as_mut().poll(cx)
+        {
+            match result {
+                Ok(value) => a_done = Some(value),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        if b_done.is_none()
+            && let Poll::Ready(result) = b.as_mut().poll(cx)
+        {
+            match result {
+                Ok(value) => b_done = Some(value),
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+        match (a_done.take(), b_done.take()) {
+            (Some(a), Some(b)) => Poll::Ready(Ok((a, b))),
+            (a, b) => {
+                (a_done, b_done) = (a, b);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}

@@ -1,0 +1,133 @@
+//! The reply to `UpdateDMABUF` is the guest's vsync: sent when the ack is settled, and not before.
+
+use std::thread;
+
+use fanlight::port::Verdict;
+
+use super::*;
+
+#[test]
+fn the_reply_waits_for_the_verdict() {
+    let (mut source, mut qemu) = new();
+    announce(&mut qemu, &memory(4096), 32, 32).unwrap();
+    scanout(&mut source);
+    let serial = send_update(&qemu, (0, 0, 32, 32));
+    let (_, _, ack) = update(&mut source);
+    assert!(!qemu.is_replied(serial));
+    ack.settle(Verdict::Done);
+    qemu.reply(serial).unwrap();
+}
+
+#[test]
+fn verdicts_may_come_in_any_order_and_from_any_thread() {
+    let (mut source, mut qemu) = new();
+    announce(&mut qemu, &memory(4096), 32, 32).unwrap();
+    scanout(&mut source);
+    let serials = [0; 3].map(|_| send_update(&qemu, (0, 0, 32, 32)));
+    let [first, second, third] = [0; 3].map(|_| update(&mut source).2);
+    third.settle(Verdict::Done);
+    qemu.reply(serials[2]).unwrap();
+    assert!(!qemu.is_replied(serials[0]));
+    thread::spawn(move || first.settle(Verdict::Done)).join().unwrap();
+    qemu.reply(serials[0]).unwrap();
+    assert!(!qemu.is_replied(serials[1]));
+    drop(second);
+    qemu.reply(serials[1]).unwrap();
+}
+
+#[test]
+fn a_refusal_is_an_error_reply() {
+    let (mut source, mut qemu) = new();
+    announce(&mut qemu, &memory(4096), 32, 32).unwrap();
+    scanout(&mut source);
+    let serial = send_update(&qemu, (0, 0, 32, 32));
+    update(&mut source).2.settle(Verdict::Refused);
+    let (_, text) = qemu.reply(serial).unwrap_err();
+    assert!(text.contains("current buffer"), "{text}");
+}
+
+#[test]
+fn an_update_of_nothing_is_refused_at_once() {
+    let (mut source, mut qemu) = new();
+    let (_, text) = qemu.call(LISTENER, "UpdateDMABUF", &(0, 0, 1, 1)).unwrap_err();
+    assert!(text.contains("no scanout"), "{text}");
+    qemu.call(fake_qemu::MAP, "UpdateMap", &(0, 0, 1, 1)).unwrap_err();
+    assert!(source.poll().is_none());
+}
+
+#[test]
+fn qemu_killed_in_the_middle_of_a_frame() {
+    let (mut source, mut qemu) = new();
+    announce(&mut qemu, &memory(4096), 32, 32).unwrap();
+    let shown = scanout(&mut source);
+    send_update(&qemu, (0, 0, 32, 32));
+    let (buffer, _, ack) = update(&mut source);
+    assert_eq!(buffer, shown.buffer);
+    qemu.kill();
+    let event = next(&mut source);
+    let SourceEvent::Lost(reason) = event else { panic!("{event:?}") };
+    assert!(reason.contains("killed"), "{reason}");
+    ack.settle(Verdict::Done);
+    assert!(source.poll().is_none());
+}
+
+#[test]
+fn dropping_the_source_ends_the_connection() {
+    let (mut source, mut qemu) = new();
+    announce(&mut qemu, &memory(4096), 32, 32).unwrap();
+    scanout(&mut source);
+    send_update(&qemu, (0, 0, 32, 32));
+    let (_, _, ack) = update(&mut source);
+    drop(source);
+    qemu.wait_closed();
+    drop(ack);
+}
+
+/// In a process of its own, because it counts what the process has.
+#[test]
+fn no_fd_and_no_thread_is_left_behind() {
+    let me = std::env::current_exe().unwrap();
+    let out = std::process::Command::new(me)
+        .args(["--exact", "acks::count_what_is_left", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && text.contains("1 passed"), "{text}");
+}
+
+#[test]
+#[ignore = "run by no_fd_and_no_thread_is_left_behind"]
+fn count_what_is_left() {
+    let count = |what| std::fs::read_dir(format!("/proc/self/{what}")).unwrap().count();
+    let round = || {
+        let (mut source, mut qemu) = new();
+        announce(&mut qemu, &memory(4096), 32, 32).unwrap();
+        let shown = scanout(&mut source);
+        send_update(&qemu, (0, 0, 32, 32));
+        let (_, _, ack) = update(&mut source);
+        // The source's own thread is gone as soon as the source is.
+        let threads = || {
+            let tasks = std::fs::read_dir("/proc/self/task").unwrap();
+            let names =
+                tasks.map(|task| std::fs::read_to_string(task.unwrap().path().join("comm")));
+            names.filter(|name| name.as_ref().is_ok_and(|name| name == "fanlight-qemu\n")).count()
+        };
+        assert_eq!(threads(), 1);
+        drop(source);
+        assert_eq!(threads(), 0);
+        drop((shown, ack));
+        qemu.wait_closed();
+    };
+    round();
+    let (fds, threads) = (count("fd"), count("task"));
+    for _ in 0..20 {
+        round();
+    }
+    // The fake's threads end by themselves a little later.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while (count("fd") > fds || count("task") > threads) && std::time::Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    assert!(count("fd") <= fds, "{} fds, {fds} before", count("fd"));
+    assert!(count("task") <= threads, "{} threads, {threads} before", count("task"));
+}

@@ -1,0 +1,156 @@
+//! Finding virtual machines on a bus, and a console of theirs.
+
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use fanlight::source::SourceError;
+
+use super::*;
+
+const OTHER: FakeVm = FakeVm {
+    owner: ":1.9",
+    name: "other",
+    uuid: "00000000-0000-0000-0000-000000000002",
+    consoles: &["Text", "Graphic"],
+    ..VM
+};
+
+fn on_bus(path: &Path, vm: Option<&str>, console: Option<u32>) -> Uri {
+    Uri::Qemu { bus: Bus::Unix(path.to_owned()), vm: vm.map(str::to_owned), console }
+}
+
+#[test]
+fn every_console_of_every_vm_is_listed_with_what_opens_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bus");
+    let listeners = fake_qemu::bus(&path, vec![VM, OTHER]);
+    let list = source::list(&Bus::Unix(path.clone()), &options()).unwrap();
+    let names: Vec<_> = list.iter().map(|c| (&c.vm[..], c.console, &c.kind[..])).collect();
+    assert_eq!(names, [("fake", 0, "Graphic"), ("other", 0, "Text"), ("other", 1, "Graphic")]);
+    for console in list {
+        let opened = source::open(&console.uri, &options()).unwrap();
+        assert_eq!(opened.console, console);
+        let owner = if console.vm == "fake" { ":1.7" } else { ":1.9" };
+        assert_eq!(listeners.next().registered, (owner.to_owned(), console.console));
+    }
+}
+
+#[test]
+fn a_vm_is_chosen_by_name_and_uuid_and_gives_its_first_graphic_console() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bus");
+    let listeners = fake_qemu::bus(&path, vec![VM, OTHER]);
+    for name in ["other", OTHER.uuid, ":1.9"] {
+        let opened = source::open(&on_bus(&path, Some(name), None), &options()).unwrap();
+        assert_eq!((&opened.console.vm[..], opened.console.console), ("other", 1));
+        assert_eq!(listeners.next().registered, (":1.9".to_owned(), 1));
+    }
+}
+
+#[test]
+fn what_can_not_be_chosen_is_a_usage_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bus");
+    let _listeners = fake_qemu::bus(&path, vec![VM, OTHER]);
+    for (uri, part) in [
+        (on_bus(&path, None, None), "2 virtual machines are here"),
+        (on_bus(&path, Some("third"), None), "no virtual machine is called \"third\""),
+        (on_bus(&path, Some("other"), Some(5)), "no console 5; it has: 0 (Text, VGA), 1"),
+    ] {
+        let error = source::open(&uri, &options()).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains(part), "{error}");
+    }
+}
+
+#[test]
+fn an_empty_bus_and_no_bus_are_told_apart() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bus");
+    let error = source::open(&on_bus(&path, None, None), &options()).unwrap_err();
+    assert!(matches!(error, SourceError::NoBus { .. }) && !error.is_usage(), "{error}");
+    let _listeners = fake_qemu::bus(&path, Vec::new());
+    let error = source::open(&on_bus(&path, None, None), &options()).unwrap_err();
+    assert!(matches!(error, SourceError::NoVm(_)) && error.is_usage(), "{error}");
+    let error = source::list(&Bus::Unix(path), &options()).unwrap_err();
+    assert!(matches!(error, SourceError::NoVm(_)), "{error}");
+}
+
+#[test]
+fn a_refused_listener_is_reported() {
+    let (stream, _listeners) = fake_qemu::p2p(FakeVm { refuses: Some("taken"), ..VM });
+    let uri = Uri::Qemu { bus: Bus::Session, vm: None, console: None };
+    let error = source::open_stream(stream, &uri, &options()).unwrap_err();
+    assert!(matches!(&error, SourceError::ListenerRefused(text) if text == "taken"), "{error}");
+}
+
+#[test]
+fn a_vm_without_a_graphic_console_is_reported() {
+    let (stream, _listeners) = fake_qemu::p2p(FakeVm { consoles: &["Text"], ..VM });
+    let uri = Uri::Qemu { bus: Bus::Session, vm: None, console: None };
+    let error = source::open_stream(stream, &uri, &options()).unwrap_err();
+    assert!(matches!(error, SourceError::NoGraphicConsole), "{error}");
+}
+
+#[test]
+fn a_silent_bus_runs_into_the_time_limit() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bus");
+    let _silent = UnixListener::bind(&path).unwrap();
+    let options = Options { time_limit: Duration::from_millis(200), ..options() };
+    let error = source::open(&on_bus(&path, None, None), &options).unwrap_err();
+    assert!(matches!(error, SourceError::TimedOut(_)), "{error}");
+}
+
+fn qmp(path: &Path) -> Uri {
+    Uri::Qmp { path: path.to_owned(), console: None }
+}
+
+#[test]
+fn qmp_that_is_not_there_or_not_qmp_or_busy() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("qmp");
+    let error = source::open(&qmp(&path), &options()).unwrap_err();
+    assert!(error.to_string().contains("-qmp unix:"), "{error}");
+    let listener = UnixListener::bind(&path).unwrap();
+    let limit = Options { time_limit: Duration::from_secs(1), ..options() };
+    let error = source::open(&qmp(&path), &limit).unwrap_err();
+    assert!(matches!(error, SourceError::QmpBusy { .. }), "{error}");
+    drop(listener.accept().unwrap());
+    thread::scope(|scope| {
+        scope.spawn(|| listener.accept().unwrap().0.write_all(b"220 smtp\r\n").unwrap());
+        let error = source::open(&qmp(&path), &options()).unwrap_err();
+        assert!(matches!(error, SourceError::Qmp { .. }), "{error}");
+    });
+}
+
+/// Speaks QMP, badly: refuses `add_client` as QEMU does without `p2p=yes`.
+#[test]
+fn a_qemu_without_p2p_is_reported() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("qmp");
+    let listener = UnixListener::bind(&path).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut socket = listener.accept().unwrap().0;
+            socket.write_all(b"{\"QMP\": {}}\r\n").unwrap();
+            let lines = BufReader::new(socket.try_clone().unwrap()).lines();
+            for line in lines.map_while(Result::ok) {
+                let answer: &[u8] = if line.contains("add_client") {
+                    b"{\"event\": \"STOP\"}\n{\"error\": {\"desc\": \"D-Bus display is not in use\"}}\n"
+                } else {
+                    b"{\"return\": {}}\n"
+                };
+                socket.write_all(answer).unwrap();
+            }
+        });
+        let error = source::open(&qmp(&path), &options()).unwrap_err();
+        assert!(
+            matches!(&error, SourceError::NotP2p(text) if text.contains("not in use")),
+            "{error}"
+        );
+        assert!(error.to_string().contains("p2p=yes"), "{error}");
+    });
+}

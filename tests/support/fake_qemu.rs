@@ -1,0 +1,284 @@
+//! A **fake**: not QEMU, but what QEMU's D-Bus display says and when, as far as a client can see.
+//!
+//! It keeps QEMU's order: `RegisterListener` is replied to first, then the listener's socket is
+//! authenticated as server, then the listener's properties are read, and only then come messages.
+//! Memfds stand in for dma-bufs ([`classify`]). What real QEMU does is tested in the rig.
+
+// Each test crate uses its own part of it.
+#![allow(dead_code)]
+
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::num::NonZeroU32;
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use fanlight::frame::Memory;
+use fanlight::sys::{self, ClassifyError, Identity};
+use futures_core::Stream;
+use zbus::connection::Builder;
+use zbus::message::Type;
+use zbus::{Connection, DynamicType, Guid, Message, MessageStream, OwnedVariant, Variant};
+
+pub const LISTENER: &str = "org.qemu.Display1.Listener";
+pub const MAP: &str = "org.qemu.Display1.Listener.Unix.Map";
+pub const DMABUF2: &str = "org.qemu.Display1.Listener.Unix.ScanoutDMABUF2";
+const PATH: &str = "/org/qemu/Display1/Listener";
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Says of memfds that they are udmabufs.
+pub fn classify(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
+    let mut identity = sys::classify(fd)?;
+    identity.memory = Memory::DmaBuf { exporter: "udmabuf".to_owned() };
+    Ok(identity)
+}
+
+/// Says of memfds that they are dma-bufs of some GPU.
+pub fn classify_as_gpu(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
+    let mut identity = sys::classify(fd)?;
+    identity.memory = Memory::DmaBuf { exporter: "i915".to_owned() };
+    Ok(identity)
+}
+
+/// A virtual machine of the fake.
+#[derive(Clone, Debug)]
+pub struct FakeVm {
+    pub owner: &'static str,
+    pub name: &'static str,
+    pub uuid: &'static str,
+    /// Type of each console.
+    pub consoles: &'static [&'static str],
+    /// What `RegisterListener` replies, if it is an error.
+    pub refuses: Option<&'static str>,
+    /// The optional interfaces that this version of QEMU knows.
+    pub knows: &'static [&'static str],
+}
+
+/// As QEMU 10.1 and later.
+pub const VM: FakeVm = FakeVm {
+    owner: ":1.7",
+    name: "fake",
+    uuid: "5b2f7c7e-8a3e-4f3f-9d8a-0f1e2d3c4b5a",
+    consoles: &["Graphic"],
+    refuses: None,
+    knows: &[MAP, DMABUF2],
+};
+
+/// A listener that a client has registered with the fake.
+pub struct FakeQemu {
+    connection: Connection,
+    received: Receiver<Message>,
+    early: HashMap<NonZeroU32, Message>,
+    /// The optional interfaces that both sides know.
+    pub optional: Vec<String>,
+    /// Which console it was registered with, and of which VM.
+    pub registered: (String, u32),
+}
+
+/// Listeners as they get registered.
+pub struct FakeQemus(Receiver<FakeQemu>);
+
+impl FakeQemus {
+    /// The next one.
+    pub fn next(&self) -> FakeQemu {
+        self.0.recv_timeout(PATIENCE).expect("nobody registered a listener")
+    }
+}
+
+/// A p2p QEMU at the other end of the socket returned.
+pub fn p2p(vm: FakeVm) -> (UnixStream, FakeQemus) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (tell, told) = channel();
+    thread::spawn(move || zbus::block_on(serve(ours, vec![vm], tell)));
+    (theirs, FakeQemus(told))
+}
+
+/// A message bus with these on it, at `path`: it stands in for dbus-daemon, as far as finding VMs goes.
+pub fn bus(path: &Path, vms: Vec<FakeVm>) -> FakeQemus {
+    let listener = UnixListener::bind(path).unwrap();
+    let (tell, told) = channel();
+    thread::spawn(move || {
+        // Ends with the test's process.
+        for stream in listener.incoming() {
+            let (vms, tell) = (vms.clone(), tell.clone());
+            thread::spawn(move || zbus::block_on(serve(stream.unwrap(), vms, tell)));
+        }
+    });
+    FakeQemus(told)
+}
+
+async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Message>> {
+    poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
+}
+
+/// Serves one client until it goes away.
+async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Sender<FakeQemu>) {
+    let builder = Builder::unix_stream(stream).server(Guid::generate()).p2p();
+    let Ok(mut stream) = builder.build_message_stream().await else { return };
+    let connection = Connection::from(&stream);
+    while let Some(Ok(call)) = next(&mut stream).await {
+        if call.message_type() != Type::MethodCall {
+            continue;
+        }
+        let header = call.header();
+        let member = header.member().unwrap().as_str();
+        let path = header.path().unwrap().as_str();
+        let console =
+            path.strip_prefix("/org/qemu/Display1/Console_").map(|id| id.parse().unwrap());
+        let to = header.destination().map(|name| name.as_str());
+        let vm = vms.iter().find(|vm| to.is_none() || to == Some(vm.owner));
+        match (member, vm, console) {
+            ("Hello", ..) => connection.reply(&header, &":1.100").await.unwrap(),
+            ("ListQueuedOwners", ..) if vms.is_empty() => {
+                let name = "org.freedesktop.DBus.Error.NameHasNoOwner";
+                connection.reply_error(&header, name, &"nobody").await.unwrap();
+            }
+            ("ListQueuedOwners", ..) => {
+                let owners: Vec<_> = vms.iter().map(|vm| vm.owner).collect();
+                connection.reply(&header, &owners).await.unwrap();
+            }
+            ("GetAll", Some(vm), None) => connection.reply(&header, &of_vm(vm)).await.unwrap(),
+            ("GetAll", Some(vm), Some(id)) => {
+                connection.reply(&header, &of_console(vm, id)).await.unwrap();
+            }
+            ("RegisterListener", Some(vm), Some(id)) => {
+                if let Some(text) = vm.refuses {
+                    let name = "org.qemu.Display1.Error.Failed";
+                    connection.reply_error(&header, name, &text).await.unwrap();
+                    continue;
+                }
+                let fd: zbus::OwnedFd = call.body().deserialize().unwrap();
+                connection.reply(&header, &()).await.unwrap();
+                // As QEMU does: nothing else happens until the listener has authenticated.
+                let _ = tell.send(FakeQemu::over(fd.into(), vm, id).await);
+            }
+            _ => {
+                let name = "org.freedesktop.DBus.Error.UnknownMethod";
+                connection.reply_error(&header, name, &member).await.unwrap();
+            }
+        }
+    }
+}
+
+fn of_vm(vm: &FakeVm) -> HashMap<&'static str, Variant<'static>> {
+    let ids: Vec<u32> = (0..).take(vm.consoles.len()).collect();
+    HashMap::from([
+        ("Name", Variant::new(vm.name)),
+        ("UUID", Variant::new(vm.uuid)),
+        ("ConsoleIDs", Variant::new(ids)),
+    ])
+}
+
+fn of_console(vm: &FakeVm, id: usize) -> HashMap<&'static str, Variant<'static>> {
+    HashMap::from([
+        ("Label", Variant::new("VGA")),
+        ("Head", Variant::new(0_u32)),
+        ("Type", Variant::new(vm.consoles[id])),
+        ("Width", Variant::new(640_u32)),
+        ("Height", Variant::new(480_u32)),
+    ])
+}
+
+impl FakeQemu {
+    async fn over(fd: OwnedFd, vm: &FakeVm, console: usize) -> Self {
+        let builder = Builder::unix_stream(UnixStream::from(fd));
+        let builder = builder.server(Guid::generate()).p2p();
+        let mut stream = builder.build_message_stream().await.unwrap();
+        let connection = Connection::from(&stream);
+        let properties = get_all(&connection, LISTENER).await;
+        let theirs: Vec<String> = properties["Interfaces"].try_clone().unwrap().try_into().unwrap();
+        let optional: Vec<_> =
+            theirs.into_iter().filter(|name| vm.knows.contains(&name.as_str())).collect();
+        for interface in &optional {
+            get_all(&connection, interface).await;
+        }
+        let (tell, received) = channel();
+        thread::spawn(move || {
+            zbus::block_on(async {
+                while let Some(Ok(message)) = next(&mut stream).await {
+                    let _ = tell.send(message);
+                }
+            });
+        });
+        let registered = (vm.owner.to_owned(), console.try_into().unwrap());
+        Self { connection, received, early: HashMap::new(), optional, registered }
+    }
+
+    /// Sends a call, and returns its serial number without waiting.
+    pub fn send<B>(&self, interface: &str, member: &str, body: &B) -> NonZeroU32
+    where
+        B: serde::Serialize + DynamicType,
+    {
+        let builder = Message::method_call(PATH, member).interface(interface);
+        self.send_message(&builder.build(body).unwrap())
+    }
+
+    /// Sends a message as it is.
+    pub fn send_message(&self, message: &Message) -> NonZeroU32 {
+        zbus::block_on(self.connection.send(message)).unwrap();
+        message.primary_header().serial_num()
+    }
+
+    /// The reply to a call: `Err` is an error's name and text.
+    pub fn reply(&mut self, serial: NonZeroU32) -> Result<Message, (String, String)> {
+        let reply = loop {
+            if let Some(reply) = self.early.remove(&serial) {
+                break reply;
+            }
+            let message = self.received.recv_timeout(PATIENCE).expect("no reply came");
+            if let Some(to) = message.header().reply_serial() {
+                self.early.insert(to, message);
+            }
+        };
+        match reply.message_type() {
+            Type::Error => {
+                let name = reply.header().error_name().unwrap().to_string();
+                Err((name, reply.body().deserialize().unwrap_or_default()))
+            }
+            _ => Ok(reply),
+        }
+    }
+
+    /// Sends a call and waits for its reply.
+    pub fn call<B>(
+        &mut self,
+        interface: &str,
+        member: &str,
+        body: &B,
+    ) -> Result<Message, (String, String)>
+    where
+        B: serde::Serialize + DynamicType,
+    {
+        let serial = self.send(interface, member, body);
+        self.reply(serial)
+    }
+
+    /// Whether a call has its reply already: everything sent until now was handled.
+    pub fn is_replied(&mut self, serial: NonZeroU32) -> bool {
+        self.call("org.freedesktop.DBus.Peer", "Ping", &()).unwrap();
+        self.early.contains_key(&serial)
+    }
+
+    /// Waits until the client has closed the connection.
+    pub fn wait_closed(&self) {
+        while self.received.recv_timeout(PATIENCE)
+            != Err(std::sync::mpsc::RecvTimeoutError::Disconnected)
+        {}
+    }
+
+    /// Dies as a killed process does.
+    pub fn kill(self) {
+        zbus::block_on(self.connection.close()).unwrap();
+    }
+}
+
+async fn get_all(connection: &Connection, interface: &str) -> HashMap<String, OwnedVariant> {
+    let call = connection.call_method(None::<&str>, PATH, Some(PROPERTIES), "GetAll", &interface);
+    call.await.unwrap().body().deserialize().unwrap()
+}
