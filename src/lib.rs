@@ -17,6 +17,9 @@
 //! - `convert` copies pixels where a copy can't be avoided; `sys` speaks to the kernel.
 //! - `capture` takes frames for test suites.
 
+pub mod capture;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod convert;
 pub mod frame;
 pub mod port;

@@ -1,0 +1,144 @@
+//! What was typed, and what it means. One file a verb.
+
+mod dump;
+mod exit;
+mod list;
+mod stats;
+mod view;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use crate::session::Present;
+use crate::source::Uri;
+use exit::Failure;
+
+/// A window into a virtual machine: the guest's framebuffer, as the dma-buf that it already is.
+#[derive(Debug, Parser)]
+#[command(name = "fanlight", version, arg_required_else_help = true, after_help = EXAMPLES)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+    /// Say more on stderr; twice for everything (FANLIGHT_LOG overrides it)
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    verbose: u8,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  qemu-system-x86_64 -name my-vm -display dbus,gl=on …   a guest to look at
+  fanlight view                                          show the only VM on the session bus
+  fanlight view qemu:my-vm                               show this one
+  fanlight dump qemu:my-vm -o screen.png                 its screen, into a file
+  fanlight list                                          what can be seen from here
+
+Exit codes: 0 done, 1 failed, 2 wrong usage (also: no or several VMs to choose from), 3 timed out.
+FANLIGHT_LOG takes a filter as `debug` or `fanlight::session=trace`.";
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show a guest in a window
+    View(view::ViewArgs),
+    /// Write a guest's screen into files
+    Dump(dump::DumpArgs),
+    /// List the consoles that can be seen from here
+    List(list::ListArgs),
+}
+
+/// What view and dump have in common.
+#[derive(Debug, Args)]
+struct Common {
+    /// Whose screen: qemu:, qemu:NAME-or-UUID, qemu:?console=1, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock
+    #[arg(value_name = "URI", default_value = "qemu:")]
+    uri: String,
+    /// Let the guest go on after this time, whoever still reads its memory
+    #[arg(long, value_name = "MS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    ack_deadline: u64,
+    /// Print what happened, once a second and at the end: as text, or as lines of JSON
+    #[arg(long, value_name = "FORMAT", num_args = 0..=1, require_equals = true, default_missing_value = "text")]
+    stats: Option<StatsFormat>,
+}
+
+impl Common {
+    fn uri(&self) -> Result<Uri, Failure> {
+        self.uri.parse().map_err(Failure::usage)
+    }
+
+    fn ack_deadline(&self) -> Duration {
+        Duration::from_millis(self.ack_deadline)
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StatsFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum PresentArg {
+    /// The guest's own memory where nothing tears, else a copy
+    Auto,
+    /// The guest's own memory wherever the compositor takes it; a guest that draws in place may tear
+    Direct,
+    /// Always a copy
+    Copy,
+}
+
+impl From<PresentArg> for Present {
+    fn from(arg: PresentArg) -> Self {
+        match arg {
+            PresentArg::Auto => Self::Auto,
+            PresentArg::Direct => Self::Direct,
+            PresentArg::Copy => Self::Copy,
+        }
+    }
+}
+
+/// Runs the program on the arguments of the process.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    log_to_stderr(cli.verbose);
+    let done = match cli.verb {
+        Verb::View(args) => view::run(&args),
+        Verb::Dump(args) => dump::run(&args),
+        Verb::List(args) => list::run(&args),
+    };
+    exit::report(done)
+}
+
+fn log_to_stderr(verbose: u8) {
+    let default = match verbose {
+        0 => "fanlight=warn",
+        1 => "fanlight=info",
+        _ => "fanlight=trace",
+    };
+    let filter = EnvFilter::try_from_env("FANLIGHT_LOG").unwrap_or_else(|_| default.into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+}
+
+/// SIGINT and SIGTERM, as an fd that becomes readable.
+struct Signals(UnixStream);
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let pair = || -> io::Result<UnixStream> {
+            let (ours, theirs) = UnixStream::pair()?;
+            for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+                signal_hook::low_level::pipe::register(signal, theirs.try_clone()?)?;
+            }
+            Ok(ours)
+        };
+        pair().map(Self).map_err(|error| Failure::failed("can't listen for signals", error))
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}

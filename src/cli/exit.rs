@@ -1,0 +1,96 @@
+//! How the program ends: one sentence, and a code that scripts can tell apart.
+
+use std::error::Error;
+use std::fmt::Display;
+use std::io::{self, ErrorKind};
+use std::process::ExitCode;
+
+use crate::capture::CaptureError;
+use crate::source::SourceError;
+
+/// Why a verb could not do what it was asked.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    sentence: String,
+}
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+const TIMED_OUT: u8 = 3;
+
+impl Failure {
+    /// Something broke; `what` says what, `error` why.
+    pub(super) fn failed(what: impl Display, error: impl Error) -> Self {
+        Self { code: FAILED, sentence: format!("{what}: {}", in_words(&error)) }
+    }
+
+    /// The user has to ask for something else.
+    pub(super) fn usage(error: impl Error) -> Self {
+        Self { code: USAGE, sentence: in_words(&error) }
+    }
+
+    /// Something ended that the user wanted to go on.
+    pub(super) fn ended(sentence: String) -> Self {
+        Self { code: FAILED, sentence }
+    }
+}
+
+impl From<SourceError> for Failure {
+    fn from(error: SourceError) -> Self {
+        let code = if error.is_usage() { USAGE } else { FAILED };
+        Self { code, sentence: in_words(&error) }
+    }
+}
+
+impl From<CaptureError> for Failure {
+    fn from(error: CaptureError) -> Self {
+        match error {
+            CaptureError::Source(error) => error.into(),
+            CaptureError::TimedOut { .. } => Self { code: TIMED_OUT, sentence: in_words(&error) },
+            _ => Self { code: FAILED, sentence: in_words(&error) },
+        }
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self { code: FAILED, sentence: in_words(&error) }
+    }
+}
+
+/// An error and its causes, as one sentence.
+fn in_words(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !words.contains(&more) {
+            words = format!("{words}: {more}");
+        }
+        cause = error.source();
+    }
+    words
+}
+
+/// Says on stderr what went wrong, if anything did.
+pub(super) fn report(done: Result<(), Failure>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, sentence }) => {
+            eprintln!("fanlight: {sentence}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+/// Writes to stdout; a reader that has gone away is no failure.
+pub(super) fn print(text: impl Display) -> Result<(), Failure> {
+    use io::Write;
+    match writeln!(io::stdout().lock(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Failure::failed("can't write to the standard output", error))
+        }
+        _ => Ok(()),
+    }
+}

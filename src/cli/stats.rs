@@ -1,0 +1,133 @@
+//! `--stats`: what happened, once a second and at the end.
+
+use std::fmt::Write;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::StatsFormat;
+use super::exit::{Failure, print};
+use crate::session::{Histogram, Mode, Stats, Why};
+
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Prints a session's figures when they are due.
+pub(super) struct Reporter {
+    format: Option<StatsFormat>,
+    start: Instant,
+    last: Instant,
+    frames: u64,
+}
+
+impl Reporter {
+    pub(super) fn new(format: Option<StatsFormat>) -> Self {
+        let now = Instant::now();
+        Self { format, start: now, last: now, frames: 0 }
+    }
+
+    /// How long until the next figures are due; `None` if nobody wants them.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        self.format.map(|_| PERIOD.saturating_sub(self.last.elapsed()))
+    }
+
+    /// Prints them if they are due, or if they are the last.
+    pub(super) fn report(&mut self, stats: &Stats, last: bool) -> Result<(), Failure> {
+        let Some(format) = self.format else { return Ok(()) };
+        let took = self.last.elapsed();
+        if took < PERIOD && !last {
+            return Ok(());
+        }
+        let frames = stats.counts.frames;
+        // The last line is about the whole run, so that a script needs no other.
+        let fps = if last {
+            frames as f64 / self.start.elapsed().as_secs_f64()
+        } else {
+            (frames - self.frames) as f64 / took.as_secs_f64()
+        };
+        self.frames = frames;
+        self.last = Instant::now();
+        match format {
+            StatsFormat::Json => print(as_json(stats, fps, self.start.elapsed(), last)),
+            StatsFormat::Text => print(as_text(stats, fps)),
+        }
+    }
+}
+
+fn mode_words(mode: Option<(Mode, Why)>) -> (&'static str, &'static str) {
+    let Some((mode, why)) = mode else { return ("none", "nothing was announced yet") };
+    let mode = match mode {
+        Mode::Direct => "direct",
+        Mode::Copy => "copy",
+    };
+    let why = match why {
+        Why::Asked => "asked for",
+        Why::Flips => "the guest flips between buffers",
+        Why::InPlace => "the guest draws in place",
+        Why::Fenced => "the driver fences its writes",
+        Why::Refused => "the guest's memory can't be shown as it is",
+        Why::Unreadable => "the CPU can't read the guest's memory",
+        Why::Late => "frames were released too late",
+        Why::Hidden => "the window is hidden",
+        Why::Crowded => "too many buffers are held",
+        Why::Lost => "the virtual machine is gone",
+    };
+    (mode, why)
+}
+
+fn as_json(stats: &Stats, fps: f64, elapsed: Duration, last: bool) -> Value {
+    let Stats { counts, mode, update_to_commit, commit_to_presented, update_to_ack } = stats;
+    let (mode, why) = mode_words(*mode);
+    let us = |h: &Histogram, percent| h.quantile(percent).map(|took| took.as_micros() as u64);
+    let latency = |h| json!({"count": Histogram::count(h), "p50": us(h, 50), "p99": us(h, 99)});
+    json!({
+        "elapsed_s": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
+        "frames": counts.frames,
+        "fps": (fps * 1e2).round() / 1e2,
+        "bytes_copied": counts.bytes_copied,
+        "imports": counts.imports,
+        "cache_hits": counts.cache_hits,
+        "flips": counts.flips,
+        "in_place": counts.in_place,
+        "replacements": counts.replacements,
+        "refused_updates": counts.refused_updates,
+        "forced_acks": counts.forced_acks,
+        "dropped_frames": counts.dropped_frames,
+        "mode": mode,
+        "why": why,
+        "latency_us": {
+            "update_to_commit": latency(update_to_commit),
+            "commit_to_presented": latency(commit_to_presented),
+            "update_to_ack": latency(update_to_ack),
+        },
+        "final": last,
+    })
+}
+
+fn as_text(stats: &Stats, fps: f64) -> String {
+    let (mode, why) = mode_words(stats.mode);
+    let counts = &stats.counts;
+    let mut line = format!(
+        "{} frames ({fps:.1} fps), {mode}: {why}; {} flips, {} in place, {} B copied, \
+         {} imports, {} cache hits, {} forced acks, {} dropped, {} refused",
+        counts.frames,
+        counts.flips,
+        counts.in_place,
+        counts.bytes_copied,
+        counts.imports,
+        counts.cache_hits,
+        counts.forced_acks,
+        counts.dropped_frames,
+        counts.refused_updates,
+    );
+    for (name, histogram) in [
+        ("update to commit", &stats.update_to_commit),
+        ("commit to presented", &stats.commit_to_presented),
+        ("update to ack", &stats.update_to_ack),
+    ] {
+        if let (Some(p50), Some(p99)) = (histogram.quantile(50), histogram.quantile(99)) {
+            // Writing to a String can't fail.
+            let _ = write!(line, "; {name} p50 {p50:?} p99 {p99:?}");
+        }
+    }
+    line
+}

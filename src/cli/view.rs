@@ -1,0 +1,65 @@
+//! `fanlight view`: a guest in a window.
+
+use clap::Args;
+
+use super::exit::Failure;
+use super::stats::Reporter;
+use super::{Common, PresentArg, Signals};
+use crate::session::{Config, Options, Session, Turn};
+use crate::sink::wayland::{WaylandSink, WindowOptions};
+use crate::source;
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fanlight view                                the only VM on the session bus
+  fanlight view qemu:my-vm --fullscreen        one of several, as large as the screen
+  fanlight view qmp:/run/vm.sock               a QEMU started with -display dbus,p2p=yes
+  fanlight view --present direct --stats       never copy; say what happens
+
+Without --present, the guest's memory itself is given to the compositor when the guest flips between
+buffers, and a copy of it when the guest draws into the buffer that is shown.")]
+pub(super) struct ViewArgs {
+    #[command(flatten)]
+    common: Common,
+    /// How the guest's memory reaches the compositor
+    #[arg(long, value_enum, default_value = "auto")]
+    present: PresentArg,
+    /// Begin as large as the screen
+    #[arg(long)]
+    fullscreen: bool,
+}
+
+pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
+    let signals = Signals::new()?;
+    let opened = source::open(&args.common.uri()?, &source::Options::default())?;
+    let name = if opened.console.vm.is_empty() { "QEMU" } else { &opened.console.vm };
+    let window = WindowOptions {
+        title: format!("{name} – Fanlight"),
+        fullscreen: args.fullscreen,
+        ..WindowOptions::default()
+    };
+    let sink = WaylandSink::connect(&window)
+        .map_err(|error| Failure::failed("can't open a window", error))?;
+    let config = Config { ack_deadline: args.common.ack_deadline(), ..Config::VIEWER };
+    let options = Options { present: args.present.into(), config };
+    let mut session = Session::new(opened.source, sink, options);
+    let mut reporter = Reporter::new(args.common.stats);
+    let end = loop {
+        let turn = session.turn(reporter.due_in(), Some(signals.fd()))?;
+        reporter.report(&session.stats(), false)?;
+        if turn == Turn::Woken {
+            break Ok(());
+        }
+        if let Some(reason) = session.closed() {
+            break reason.map_or(Ok(()), |reason| {
+                Err(Failure::ended(format!("the compositor ended the window: {reason}")))
+            });
+        }
+        if let Some(reason) = session.lost() {
+            break Err(Failure::ended(format!("the virtual machine {name} is gone: {reason}")));
+        }
+    };
+    reporter.report(&session.stats(), true)?;
+    end
+}

@@ -1,0 +1,261 @@
+//! The viewer: a window of a Wayland compositor.
+//!
+//! The guest's memory is attached as it is, where the compositor takes it; else its picture is
+//! copied into memory of ours. Nothing here decides which: the machine does.
+
+mod background;
+mod connect;
+mod dmabuf;
+mod fit;
+mod globals;
+mod imports;
+mod lease;
+mod targets;
+mod window;
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+
+use wayland_client::backend::WaylandError as WireError;
+use wayland_client::globals::registry_queue_init;
+use wayland_client::{Connection, EventQueue, QueueHandle};
+
+pub use connect::WaylandError;
+pub use fit::Fit;
+pub use targets::MakeUdmabuf;
+
+use crate::convert::cpu::visible_damage;
+use crate::frame::{Damage, Rect, Size, StorageId, Transform};
+use crate::port::{Buffer, CommitId, ImportId, Sink, SinkEvent};
+use crate::sys::create_udmabuf;
+use connect::{dispatch_reason, wire_reason};
+use dmabuf::Offer;
+use globals::Globals;
+use imports::{Imports, Shape};
+use targets::Targets;
+use window::Window;
+
+/// A compositor that talks without end is interrupted after so many reads.
+const READS_MAX: u32 = 64;
+
+/// What the window is to be like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowOptions {
+    /// What its title bar says.
+    pub title: String,
+    /// By which the desktop finds its icon and its settings.
+    pub app_id: String,
+    /// Its first size; `None`: that of the first picture. The compositor may choose another.
+    pub size: Option<Size>,
+    /// Whether it begins as large as the screen.
+    pub fullscreen: bool,
+    /// How the picture fills it.
+    pub fit: Fit,
+}
+
+impl Default for WindowOptions {
+    fn default() -> Self {
+        let name = || "fanlight".to_owned();
+        Self { title: name(), app_id: name(), size: None, fullscreen: false, fit: Fit::Aspect }
+    }
+}
+
+/// A window that shows frames.
+#[derive(Debug)]
+pub struct WaylandSink {
+    state: State,
+    queue: EventQueue<State>,
+    qh: QueueHandle<State>,
+    // Last, so that what the others say when they are dropped is still sent.
+    connection: FlushOnDrop,
+}
+
+/// What the events of the compositor change.
+#[derive(Debug)]
+struct State {
+    globals: Globals,
+    offer: Offer,
+    imports: Imports,
+    targets: Targets,
+    /// `None` only while it is opened.
+    window: Option<Window>,
+    hidden: bool,
+    /// To be told; nothing is added after the last one.
+    events: VecDeque<SinkEvent>,
+    closed: bool,
+}
+
+smithay_client_toolkit::delegate_dispatch2!(State);
+
+impl State {
+    fn close(&mut self, reason: Option<String>) {
+        if !self.closed {
+            self.closed = true;
+            self.events.push_back(SinkEvent::Closed(reason));
+        }
+    }
+}
+
+impl WaylandSink {
+    /// Opens a window at the compositor that the environment names. It shows up with the first
+    /// picture. Blocks until the compositor has answered.
+    ///
+    /// # Errors
+    /// If there is no compositor, or it lacks what a window needs.
+    pub fn connect(options: &WindowOptions) -> Result<Self, WaylandError> {
+        Self::open(connect::connect()?, options, create_udmabuf)
+    }
+
+    /// As [`connect`](Self::connect), over a socket that is connected to a compositor, and with
+    /// another maker of udmabufs. For tests.
+    ///
+    /// # Errors
+    /// If the compositor lacks what a window needs.
+    pub fn over(
+        stream: UnixStream,
+        options: &WindowOptions,
+        make_udmabuf: MakeUdmabuf,
+    ) -> Result<Self, WaylandError> {
+        Self::open(connect::over(stream)?, options, make_udmabuf)
+    }
+
+    fn open(
+        connection: Connection,
+        options: &WindowOptions,
+        make_udmabuf: MakeUdmabuf,
+    ) -> Result<Self, WaylandError> {
+        let (globals, mut queue) = registry_queue_init::<State>(&connection)?;
+        let qh = queue.handle();
+        let mut state = State {
+            globals: Globals::bind(&globals, &qh)?,
+            offer: Offer::default(),
+            imports: Imports::default(),
+            targets: Targets::new(make_udmabuf),
+            window: None,
+            hidden: false,
+            events: VecDeque::new(),
+            closed: false,
+        };
+        let window = Window::new(&state.globals, &qh, options)?;
+        if let Some(dmabuf) = &state.globals.dmabuf {
+            Offer::subscribe(dmabuf, window.picture(), &qh);
+        }
+        state.window = Some(window);
+        queue.roundtrip(&mut state)?;
+        Ok(Self { state, queue, qh, connection: FlushOnDrop(connection) })
+    }
+
+    /// Reads and handles what has arrived.
+    fn pump(&mut self) {
+        for _ in 0..READS_MAX {
+            let arrived = match self.queue.prepare_read().map(|guard| guard.read()) {
+                // What was read by somebody else is yet to be handled.
+                None | Some(Ok(_)) => true,
+                Some(Err(error)) if would_block(&error) => false,
+                Some(Err(error)) => return self.state.close(Some(wire_reason(&error))),
+            };
+            if let Err(error) = self.queue.dispatch_pending(&mut self.state) {
+                return self.state.close(Some(dispatch_reason(&error)));
+            }
+            if !arrived {
+                return;
+            }
+        }
+    }
+}
+
+fn would_block(error: &WireError) -> bool {
+    matches!(error, WireError::Io(error) if error.kind() == io::ErrorKind::WouldBlock)
+}
+
+impl Sink for WaylandSink {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.queue.as_fd())
+    }
+
+    fn poll(&mut self) -> Option<SinkEvent> {
+        if self.state.events.is_empty() && !self.state.closed {
+            self.pump();
+            self.flush();
+        }
+        self.state.events.pop_front()
+    }
+
+    fn flush(&mut self) {
+        if self.state.closed {
+            return;
+        }
+        match self.connection.0.flush() {
+            Err(error) if !would_block(&error) => self.state.close(Some(wire_reason(&error))),
+            _ => {}
+        }
+    }
+
+    fn import(&mut self, import: ImportId, buffer: &Buffer) {
+        let State { globals, offer, imports, events, .. } = &mut self.state;
+        let answer = if globals.viewporter.is_none() {
+            let reason = "the compositor can't crop (it has no wp_viewporter)".to_owned();
+            Some(SinkEvent::Refused { import, reason })
+        } else {
+            imports.import(import, buffer, globals.dmabuf.as_ref(), offer, &self.qh)
+        };
+        events.extend(answer);
+    }
+
+    fn show(&mut self, commit: CommitId, import: ImportId, buffer: &Buffer, damage: &Damage) {
+        let State { globals, imports, window, .. } = &mut self.state;
+        let (Some(window), Some(wl_buffer)) = (window, imports.commit(import, commit)) else {
+            return tracing::error!(?import, "shown without having been imported");
+        };
+        let whole = Rect { x: 0, y: 0, width: u32::MAX, height: u32::MAX };
+        let (rects, count) = match damage {
+            Damage::Whole => (&[whole][..], 1),
+            Damage::Rects { rects, count } => (&rects[..], usize::from(*count)),
+        };
+        let damage = rects.iter().copied().take(count);
+        window.present((globals, &self.qh), commit, wl_buffer, Shape::of(buffer), damage);
+    }
+
+    fn copy(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
+        let State { globals, offer, targets, events, .. } = &mut self.state;
+        events.push_back(match targets.copy(target, buffer, damage, globals, offer, &self.qh) {
+            Ok(bytes) => SinkEvent::Copied { target, bytes },
+            Err(reason) => SinkEvent::CopyFailed { target, reason },
+        });
+    }
+
+    fn show_copy(&mut self, commit: CommitId, target: u8, buffer: &Buffer, damage: &Damage) {
+        let State { globals, targets, window, .. } = &mut self.state;
+        let (Some(window), Some(wl_buffer)) = (window, targets.commit(target, commit)) else {
+            return tracing::error!(target, "shown without having been copied into");
+        };
+        let view = targets::view(buffer);
+        let shape = Shape { size: view.size(), origin: None, transform: Transform::Normal };
+        let damage = visible_damage(&view, damage);
+        window.present((globals, &self.qh), commit, wl_buffer, shape, damage);
+    }
+
+    fn blank(&mut self) {
+        if let Some(window) = &mut self.state.window {
+            window.blank(&self.state.globals, &self.qh);
+        }
+    }
+
+    fn forget(&mut self, storage: StorageId) {
+        self.state.imports.forget(storage);
+        self.state.targets.forget(storage);
+    }
+}
+
+/// Sends the last words of a connection.
+#[derive(Debug)]
+struct FlushOnDrop(Connection);
+
+impl Drop for FlushOnDrop {
+    fn drop(&mut self) {
+        // Where it can't be sent the socket's end says the same.
+        let _ = self.0.flush();
+    }
+}

@@ -1,0 +1,258 @@
+//! Which formats and modifiers the compositor takes as dma-bufs: linux-dmabuf from version 3 on.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::OwnedFd;
+
+use rustix::io::{Errno, pread};
+use smithay_client_toolkit::dispatch2::Dispatch2;
+use wayland_client::protocol::wl_surface::WlSurface;
+use wayland_client::{Connection, Proxy, QueueHandle};
+use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_feedback_v1::{
+    self, ZwpLinuxDmabufFeedbackV1,
+};
+use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::{
+    self, ZwpLinuxDmabufV1,
+};
+
+use super::State;
+use crate::frame::{Format, Modifier};
+
+/// Bytes of an entry of a format table: the format, four bytes of nothing, the modifier.
+const ENTRY: usize = 16;
+/// Indices have 16 bits, so no more entries can be named.
+const ENTRIES_MAX: usize = 1 << 16;
+/// From this version on offers come as feedback.
+const FEEDBACK: u32 = 4;
+
+/// The pairs of format and modifier that are offered.
+#[derive(Debug, Default)]
+pub(super) struct Pairs {
+    by_format: BTreeMap<u32, Vec<Modifier>>,
+    count: usize,
+}
+
+impl Pairs {
+    fn add(&mut self, format: Format, modifier: Modifier) {
+        let modifiers = self.by_format.entry(format.0).or_default();
+        if self.count < ENTRIES_MAX && !modifiers.contains(&modifier) {
+            modifiers.push(modifier);
+            self.count += 1;
+        }
+    }
+
+    fn of(&self, format: Format) -> &[Modifier] {
+        self.by_format.get(&format.0).map_or(&[], Vec::as_slice)
+    }
+}
+
+/// Everything that is offered now.
+#[derive(Debug, Default)]
+pub(super) struct Offer {
+    /// Version 3 says it once, with an event a pair.
+    announced: Pairs,
+    /// Later ones say it by feedback, again and again: in general, and for our surface.
+    feedback: [Feedback; 2],
+}
+
+impl Offer {
+    /// Asks for what is offered, where it doesn't come by itself.
+    pub(super) fn subscribe(
+        dmabuf: &ZwpLinuxDmabufV1,
+        surface: &WlSurface,
+        qh: &QueueHandle<State>,
+    ) {
+        if dmabuf.version() >= FEEDBACK {
+            dmabuf.get_default_feedback(qh, FeedbackOf(0));
+            dmabuf.get_surface_feedback(surface, qh, FeedbackOf(1));
+        }
+    }
+
+    fn modifiers(&self, format: Format) -> impl Iterator<Item = Modifier> {
+        let all = [&self.announced, &self.feedback[0].pairs, &self.feedback[1].pairs];
+        all.into_iter().flat_map(move |pairs| pairs.of(format)).copied()
+    }
+
+    /// The modifier to pass for memory laid out as `modifier`, or why there is none that is true of
+    /// the memory and known to the compositor. `linear` says that an implicit modifier means rows
+    /// one after the other.
+    pub(super) fn choose(
+        &self,
+        format: Format,
+        modifier: Modifier,
+        linear: bool,
+    ) -> Result<Modifier, String> {
+        let modifier =
+            if modifier == Modifier::INVALID && linear { Modifier::LINEAR } else { modifier };
+        let mut any = false;
+        let mut only_implicit = true;
+        for offered in self.modifiers(format) {
+            if offered == modifier {
+                return Ok(modifier);
+            }
+            any = true;
+            only_implicit &= offered == Modifier::INVALID;
+        }
+        match (any, only_implicit) {
+            (false, _) => Err(format!("the compositor takes no dma-bufs of format {format}")),
+            // A driver without modifiers takes memory without metadata of its own as linear.
+            (true, true) if modifier == Modifier::LINEAR => Ok(Modifier::INVALID),
+            _ => Err(format!(
+                "the compositor takes no dma-bufs of format {format} with modifier {modifier}"
+            )),
+        }
+    }
+}
+
+/// One feedback object: what it said last, and what it is saying.
+#[derive(Debug, Default)]
+pub(super) struct Feedback {
+    /// Sent once by some compositors, then only referred to: the last one stays.
+    table: Vec<(Format, Modifier)>,
+    /// Named since the last `done`; a set, so that a compositor can't make it grow.
+    named: BTreeSet<u16>,
+    pairs: Pairs,
+}
+
+impl Feedback {
+    fn indices(&mut self, bytes: &[u8]) {
+        self.named.extend(bytes.as_chunks::<2>().0.iter().map(|&pair| u16::from_ne_bytes(pair)));
+    }
+
+    /// What was named becomes what is offered.
+    fn done(&mut self) {
+        self.pairs = Pairs::default();
+        for index in std::mem::take(&mut self.named) {
+            match self.table.get(usize::from(index)) {
+                Some(&(format, modifier)) => self.pairs.add(format, modifier),
+                None => tracing::warn!(index, "the compositor named a format past its table"),
+            }
+        }
+    }
+}
+
+/// Reads a format table. It is read, not mapped, so that it can't be cut off under us.
+fn read_table(fd: &OwnedFd, size: u32) -> Result<Vec<(Format, Modifier)>, &'static str> {
+    let size = usize::try_from(size).map_err(|_| "too large")?;
+    if !size.is_multiple_of(ENTRY) {
+        return Err("not a whole number of entries");
+    }
+    if size / ENTRY > ENTRIES_MAX {
+        return Err("too large");
+    }
+    let mut bytes = vec![0; size];
+    let mut filled = 0;
+    while filled < size {
+        match pread(fd, &mut bytes[filled..], filled as u64) {
+            Ok(0) => return Err("shorter than announced"),
+            Ok(n) => filled += n,
+            Err(Errno::INTR) => {}
+            Err(_) => return Err("not readable"),
+        }
+    }
+    let entry = |entry: &[u8; ENTRY]| {
+        let [a, b, c, d, _, _, _, _, modifier @ ..] = *entry;
+        (Format(u32::from_ne_bytes([a, b, c, d])), Modifier(u64::from_ne_bytes(modifier)))
+    };
+    Ok(bytes.as_chunks().0.iter().map(entry).collect())
+}
+
+/// For the linux-dmabuf global.
+#[derive(Debug)]
+pub(super) struct Offered;
+
+impl Dispatch2<ZwpLinuxDmabufV1, State> for Offered {
+    fn event(
+        &self,
+        state: &mut State,
+        _: &ZwpLinuxDmabufV1,
+        event: zwp_linux_dmabuf_v1::Event,
+        _: &Connection,
+        _: &QueueHandle<State>,
+    ) {
+        if let zwp_linux_dmabuf_v1::Event::Modifier { format, modifier_hi, modifier_lo } = event {
+            let modifier = Modifier(u64::from(modifier_hi) << 32 | u64::from(modifier_lo));
+            state.offer.announced.add(Format(format), modifier);
+        }
+    }
+}
+
+/// For a feedback object: which one it is.
+#[derive(Debug)]
+pub(super) struct FeedbackOf(usize);
+
+impl Dispatch2<ZwpLinuxDmabufFeedbackV1, State> for FeedbackOf {
+    fn event(
+        &self,
+        state: &mut State,
+        _: &ZwpLinuxDmabufFeedbackV1,
+        event: zwp_linux_dmabuf_feedback_v1::Event,
+        _: &Connection,
+        _: &QueueHandle<State>,
+    ) {
+        let feedback = &mut state.offer.feedback[self.0];
+        match event {
+            zwp_linux_dmabuf_feedback_v1::Event::FormatTable { fd, size } => {
+                // Indices mean the newest table: where it can't be read they mean nothing.
+                feedback.table = read_table(&fd, size).unwrap_or_else(|problem| {
+                    tracing::warn!(size, "the compositor's table of formats is {problem}");
+                    Vec::new()
+                });
+            }
+            zwp_linux_dmabuf_feedback_v1::Event::TrancheFormats { indices } => {
+                feedback.indices(&indices);
+            }
+            zwp_linux_dmabuf_feedback_v1::Event::Done => feedback.done(),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TILED: Modifier = Modifier(0x0100_0000_0000_0001);
+
+    fn offer(pairs: &[(Format, Modifier)]) -> Offer {
+        let mut offer = Offer::default();
+        for &(format, modifier) in pairs {
+            offer.announced.add(format, modifier);
+        }
+        offer
+    }
+
+    #[test]
+    fn what_is_offered_is_passed_as_it_is() {
+        let offer = offer(&[(Format::XRGB8888, TILED), (Format::XRGB8888, Modifier::LINEAR)]);
+        assert_eq!(offer.choose(Format::XRGB8888, TILED, false), Ok(TILED));
+        assert_eq!(offer.choose(Format::XRGB8888, Modifier::LINEAR, true), Ok(Modifier::LINEAR));
+    }
+
+    #[test]
+    fn an_implicit_modifier_is_resolved_where_the_memory_is_known_to_be_linear() {
+        let both =
+            offer(&[(Format::XRGB8888, Modifier::INVALID), (Format::XRGB8888, Modifier::LINEAR)]);
+        let choose = |linear| both.choose(Format::XRGB8888, Modifier::INVALID, linear);
+        assert_eq!(choose(true), Ok(Modifier::LINEAR));
+        assert_eq!(choose(false), Ok(Modifier::INVALID));
+    }
+
+    #[test]
+    fn only_implicit_means_linear_for_linear_memory_and_nothing_else() {
+        let implicit = offer(&[(Format::XRGB8888, Modifier::INVALID)]);
+        let choose = |modifier| implicit.choose(Format::XRGB8888, modifier, true);
+        assert_eq!(choose(Modifier::LINEAR), Ok(Modifier::INVALID));
+        assert!(choose(TILED).is_err());
+        let tiled = offer(&[(Format::XRGB8888, Modifier::INVALID), (Format::XRGB8888, TILED)]);
+        assert!(tiled.choose(Format::XRGB8888, Modifier::LINEAR, true).is_err());
+    }
+
+    #[test]
+    fn a_refusal_names_format_and_modifier() {
+        let offer = offer(&[(Format::XRGB8888, Modifier::LINEAR)]);
+        let refusal = offer.choose(Format::RGB565, Modifier::LINEAR, true).unwrap_err();
+        assert!(refusal.contains("RG16"), "{refusal}");
+        let refusal = offer.choose(Format::XRGB8888, TILED, false).unwrap_err();
+        assert!(refusal.contains("XR24") && refusal.contains(&TILED.to_string()), "{refusal}");
+    }
+}

@@ -1,0 +1,253 @@
+//! The window: a black surface as large as it, and in its middle a subsurface with the picture.
+
+use std::io;
+
+use smithay_client_toolkit::dispatch2::Dispatch2;
+use smithay_client_toolkit::reexports::csd_frame::WindowState;
+use smithay_client_toolkit::shell::WaylandSurface;
+use smithay_client_toolkit::shell::xdg::window::{
+    Window as Toplevel, WindowConfigure, WindowDecorations, WindowHandler,
+};
+use wayland_client::protocol::{
+    wl_buffer::WlBuffer, wl_callback, wl_callback::WlCallback, wl_output,
+    wl_subsurface::WlSubsurface, wl_surface::WlSurface,
+};
+use wayland_client::{Connection, QueueHandle};
+use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
+
+use super::background::Background;
+use super::fit::{Fit, Place, fit};
+use super::globals::{Globals, Quiet, int};
+use super::imports::Shape;
+use super::{State, WindowOptions};
+use crate::frame::{Rect, Size, Transform};
+use crate::port::{CommitId, SinkEvent};
+
+/// Without a picture and without a wish.
+const DEFAULT_SIZE: Size = Size { width: 640, height: 480 };
+/// Smaller than this a window can't be found again.
+const MIN_SIZE: (u32, u32) = (64, 48);
+
+/// The window and both of its surfaces.
+#[derive(Debug)]
+pub(super) struct Window {
+    picture: WlSurface,
+    subsurface: WlSubsurface,
+    viewport: Option<WpViewport>,
+    background: Background,
+    fit: Fit,
+    /// The compositor has configured the window, so that it may be mapped.
+    configured: bool,
+    /// There is something to show, so that it is to be mapped.
+    wanted: bool,
+    /// As configured, or as we chose where that was left to us.
+    size: Option<Size>,
+    shape: Option<Shape>,
+    place: Option<Place>,
+    toplevel: Toplevel,
+}
+
+impl Window {
+    pub(super) fn new(
+        globals: &Globals,
+        qh: &QueueHandle<State>,
+        options: &WindowOptions,
+    ) -> io::Result<Self> {
+        let Globals { compositor, subcompositor, viewporter, .. } = globals;
+        let [main, picture] = [(); 2].map(|()| compositor.create_surface(qh, Quiet));
+        // Alpha in a guest's framebuffer means nothing; and behind the window nothing shows.
+        let everything = compositor.create_region(qh, Quiet);
+        everything.add(0, 0, i32::MAX, i32::MAX);
+        picture.set_opaque_region(Some(&everything));
+        main.set_opaque_region(Some(&everything));
+        everything.destroy();
+        let subsurface = subcompositor.get_subsurface(&picture, &main, qh, Quiet);
+        subsurface.set_desync();
+        let viewport = viewporter.as_ref().map(|v| v.get_viewport(&picture, qh, Quiet));
+        let background = Background::new(globals, qh, &main)?;
+
+        let decorations = WindowDecorations::RequestServer;
+        let toplevel = globals.xdg.create_window(main, decorations, qh);
+        toplevel.set_title(&options.title);
+        toplevel.set_app_id(&options.app_id);
+        toplevel.set_min_size(Some(MIN_SIZE));
+        if options.fullscreen {
+            toplevel.set_fullscreen(None);
+        }
+        toplevel.commit();
+        let size = options.size.filter(|size| size.width > 0 && size.height > 0);
+        Ok(Self {
+            picture,
+            subsurface,
+            viewport,
+            background,
+            fit: options.fit,
+            configured: false,
+            wanted: false,
+            size,
+            shape: None,
+            place: None,
+            toplevel,
+        })
+    }
+
+    /// The surface that the picture is on.
+    pub(super) fn picture(&self) -> &WlSurface {
+        &self.picture
+    }
+
+    /// Shows `buffer` in place of what is shown. `damage` is in its pixels.
+    pub(super) fn present(
+        &mut self,
+        (globals, qh): (&Globals, &QueueHandle<State>),
+        commit: CommitId,
+        buffer: &WlBuffer,
+        shape: Shape,
+        damage: impl Iterator<Item = Rect>,
+    ) {
+        self.picture.attach(Some(buffer), 0, 0);
+        if self.shape.replace(shape) == Some(shape) {
+            for rect in damage {
+                let [x, y, width, height] = [rect.x, rect.y, rect.width, rect.height].map(int);
+                self.picture.damage_buffer(x, y, width, height);
+            }
+        } else {
+            // What was outside of the damage is elsewhere now, or nowhere.
+            self.picture.damage_buffer(0, 0, i32::MAX, i32::MAX);
+            self.set_shape(shape);
+        }
+        self.picture.frame(qh, FrameDone(commit));
+        self.lay_out(globals, qh, true);
+    }
+
+    /// Shows nothing but black.
+    pub(super) fn blank(&mut self, globals: &Globals, qh: &QueueHandle<State>) {
+        self.picture.attach(None, 0, 0);
+        self.shape = None;
+        self.lay_out(globals, qh, true);
+    }
+
+    fn set_shape(&self, shape: Shape) {
+        self.picture.set_buffer_transform(match shape.transform {
+            Transform::Normal => wl_output::Transform::Normal,
+            Transform::Flipped => wl_output::Transform::Flipped180,
+        });
+        if let Some(viewport) = &self.viewport {
+            let Size { width, height } = shape.size;
+            let [x, y, width, height] = match shape.origin {
+                Some((x, y)) => [x, y, width, height].map(f64::from),
+                None => [-1.0; 4],
+            };
+            viewport.set_source(x, y, width, height);
+        }
+    }
+
+    /// Puts the picture in its place and commits both surfaces, as far as they changed.
+    fn lay_out(&mut self, globals: &Globals, qh: &QueueHandle<State>, picture_changed: bool) {
+        self.wanted |= picture_changed;
+        if !self.wanted {
+            return;
+        }
+        let picture = self.shape.map(|shape| shape.size);
+        let size = match (&self.viewport, picture) {
+            // Nothing can be scaled: the window takes the size of the picture.
+            (None, Some(picture)) => picture,
+            _ => *self.size.get_or_insert(picture.unwrap_or(DEFAULT_SIZE)),
+        };
+        let place = picture.map(|picture| fit(size, picture, self.fit));
+        let moved = place.is_some() && place != self.place;
+        if let Some(place) = place.filter(|_| moved) {
+            self.place = Some(place);
+            self.subsurface.set_position(int(place.x), int(place.y));
+            if let Some(viewport) = &self.viewport {
+                viewport.set_destination(int(place.size.width), int(place.size.height));
+            }
+        }
+        let mapped = self.configured;
+        let main_changed =
+            mapped && self.background.cover(globals, qh, self.toplevel.wl_surface(), size);
+        if mapped && (moved || main_changed) {
+            // Both at once: the picture's commit waits for the window's.
+            self.subsurface.set_sync();
+            self.picture.commit();
+            self.toplevel.commit();
+            self.subsurface.set_desync();
+        } else if picture_changed {
+            self.picture.commit();
+        }
+    }
+
+    fn configure(
+        &mut self,
+        globals: &Globals,
+        qh: &QueueHandle<State>,
+        size: (Option<u32>, Option<u32>),
+    ) {
+        self.configured = true;
+        if let (Some(width), Some(height)) = size {
+            self.size = Some(Size { width, height });
+        }
+        self.lay_out(globals, qh, false);
+    }
+}
+
+impl Drop for Window {
+    /// Nothing is shown before the buffers go. The toplevel and its surface follow by themselves.
+    fn drop(&mut self) {
+        let main = self.toplevel.wl_surface();
+        for surface in [&self.picture, main] {
+            surface.attach(None, 0, 0);
+            surface.commit();
+        }
+        if let Some(viewport) = &self.viewport {
+            viewport.destroy();
+        }
+        self.subsurface.destroy();
+        self.picture.destroy();
+        self.background.destroy();
+    }
+}
+
+impl WindowHandler for State {
+    fn request_close(&mut self, _: &Connection, _: &QueueHandle<Self>, _: &Toplevel) {
+        self.close(None);
+    }
+
+    fn configure(
+        &mut self,
+        _: &Connection,
+        qh: &QueueHandle<Self>,
+        _: &Toplevel,
+        configure: WindowConfigure,
+        _serial: u32,
+    ) {
+        let hidden = configure.state.contains(WindowState::SUSPENDED);
+        if hidden != std::mem::replace(&mut self.hidden, hidden) {
+            self.events.push_back(SinkEvent::Hidden(hidden));
+        }
+        let (width, height) = configure.new_size;
+        if let Some(window) = &mut self.window {
+            let size = (width.map(u32::from), height.map(u32::from));
+            window.configure(&self.globals, qh, size);
+        }
+    }
+}
+
+/// For a frame callback: the commit that it was asked for with.
+#[derive(Debug)]
+struct FrameDone(CommitId);
+
+impl Dispatch2<WlCallback, State> for FrameDone {
+    fn event(
+        &self,
+        state: &mut State,
+        _: &WlCallback,
+        event: wl_callback::Event,
+        _: &Connection,
+        _: &QueueHandle<State>,
+    ) {
+        if let wl_callback::Event::Done { .. } = event {
+            state.events.push_back(SinkEvent::Presented(self.0));
+        }
+    }
+}
