@@ -1,0 +1,205 @@
+//! Builds this checkout in the chroot, against the root's libraries, with the host's toolchain and crates.
+
+use crate::cache;
+use crate::error::{Context as _, Error, Result};
+use crate::machine::CHECKOUT;
+use crate::progress::{self, Log};
+use crate::sandbox::Sandbox;
+use serde_json::Value;
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{fs, io};
+
+/// The features of the program beyond its default ones.
+const FEATURES: &str = "";
+/// The target of the guests' own programs: with libc in them, because nothing else is in their initramfs.
+const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Everything that the tests start, built.
+#[derive(Debug)]
+pub(crate) struct Built {
+    /// The end-to-end tests, as the VM sees them.
+    pub(crate) e2e: Option<String>,
+}
+
+/// A program that cargo made.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Product {
+    /// The name of its target.
+    pub(crate) name: String,
+    /// Whether it is its target's tests.
+    pub(crate) test: bool,
+    pub(crate) executable: String,
+    /// The Cargo.toml of its package.
+    pub(crate) manifest: String,
+}
+
+/// Builds the program, the guests, the stage and the end-to-end tests, and lets the stage prepare the guests' images.
+pub(crate) fn build(root: &Path) -> Result<Built> {
+    let log = Log::new("build")?;
+    let cargo = Chroot::new(root)?;
+    cargo.fetch(&log)?;
+    let program =
+        ["build", "--package", "fanlight", "--package", "fanlight-stage", "--features", FEATURES];
+    let products = cargo.run("building fanlight and the stage", &program, &[], &log)?;
+    let guests = ["build", "--package", "fanlight-guests", "--target", GUEST_TARGET];
+    let linked_in = [("RUSTFLAGS", "-C target-feature=+crt-static")];
+    cargo.run("building the guests' programs", &guests, &linked_in, &log)?;
+    let e2e = if cache::checkout()?.join("tests/e2e.rs").exists() {
+        let tests =
+            ["test", "--no-run", "--package", "fanlight", "--test", "e2e", "--features", FEATURES];
+        let products = cargo.run("building the end-to-end tests", &tests, &[], &log)?;
+        products
+            .into_iter()
+            .find(|product| product.test && product.name == "e2e")
+            .map(|product| product.executable)
+    } else {
+        None
+    };
+    if products.iter().any(|product| product.name == "stage") {
+        let stage = format!("{CHECKOUT}/target/rig/debug/stage");
+        let mut command = cargo.sandbox.command(&cargo.variables(), [&stage, "prepare"]);
+        progress::step("preparing the guests' images", &mut command, &log)?;
+    } else {
+        progress::say(
+            "there is no program `stage` in the package fanlight-stage, so no guest is prepared",
+        );
+    }
+    log.discard();
+    Ok(Built { e2e })
+}
+
+/// Builds the program that the self-check runs in the VM.
+pub(crate) fn build_selfcheck(root: &Path, log: &Log) -> Result<()> {
+    let cargo = Chroot::new(root)?;
+    cargo.fetch(log)?;
+    let arguments = ["build", "--package", "fanlight-rig", "--bin", "selfcheck"];
+    cargo.run("building the self-check", &arguments, &[], log).map(drop)
+}
+
+/// Cargo in the root.
+#[derive(Debug)]
+pub(crate) struct Chroot {
+    pub(crate) sandbox: Sandbox,
+}
+
+impl Chroot {
+    pub(crate) fn new(root: &Path) -> Result<Self> {
+        let checkout = cache::checkout()?;
+        cache::target()?;
+        let sandbox = Sandbox::new(root)
+            .bind(&checkout, CHECKOUT)
+            .bind(&cargo_home()?, "/cargo")
+            .bind_read_only(&toolchain()?, "/toolchain");
+        Ok(Self { sandbox })
+    }
+
+    pub(crate) fn variables(&self) -> Vec<(&'static str, &'static str)> {
+        vec![
+            ("PATH", "/toolchain/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+            ("CARGO_HOME", "/cargo"),
+            ("CARGO_NET_OFFLINE", "true"),
+            ("CARGO_TARGET_DIR", "/fanlight/target/rig"),
+            // Emulated, unoptimised code is too slow; the checks of a debug build are wanted all the same.
+            ("CARGO_PROFILE_DEV_OPT_LEVEL", "1"),
+            ("CARGO_TERM_COLOR", "never"),
+        ]
+    }
+
+    /// The chroot reaches no network, so the host gets the crates.
+    fn fetch(&self, log: &Log) -> Result<()> {
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(["fetch", "--locked"]).current_dir(cache::checkout()?);
+        progress::step("fetching crates", &mut command, log)
+    }
+
+    fn run(
+        &self,
+        what: &str,
+        arguments: &[&str],
+        more: &[(&str, &str)],
+        log: &Log,
+    ) -> Result<Vec<Product>> {
+        let mut variables = self.variables();
+        variables.extend(more);
+        let messages = cache::target()?.join("messages.json");
+        let script = "cd /fanlight && exec cargo \"$@\" > /fanlight/target/rig/messages.json";
+        let mut argv = vec!["/bin/sh", "-c", script, "cargo"];
+        argv.extend(arguments);
+        argv.extend(["--locked", "--message-format=json-render-diagnostics"]);
+        let mut command = self.sandbox.command(&variables, argv);
+        progress::step(what, &mut command, log)?;
+        let text =
+            fs::read_to_string(&messages).context(|| format!("reading {}", messages.display()))?;
+        Ok(products(&text))
+    }
+}
+
+/// The executables that cargo's messages name.
+pub(crate) fn products(messages: &str) -> Vec<Product> {
+    let product = |line: &str| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        Some(Product {
+            name: message["target"]["name"].as_str()?.into(),
+            test: message["profile"]["test"].as_bool()?,
+            executable: message["executable"].as_str()?.into(),
+            manifest: message["manifest_path"].as_str()?.into(),
+        })
+    };
+    messages.lines().filter_map(product).collect()
+}
+
+fn cargo_home() -> Result<PathBuf> {
+    let home = env::var_os("CARGO_HOME")
+        .map(PathBuf::from)
+        .or_else(|| env::var_os("HOME").map(|home| PathBuf::from(home).join(".cargo")))
+        .ok_or_else(|| {
+            Error::new("neither CARGO_HOME nor HOME is set, so cargo's crates can't be found")
+        })?;
+    home.canonicalize().context(|| format!("finding cargo's home {}", home.display()))
+}
+
+/// The toolchain that runs the rig. Rust's own ones run on any Linux; a distribution's needs its distribution.
+fn toolchain() -> Result<PathBuf> {
+    let rustc = env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(rustc).args(["--print", "sysroot"]).stderr(Stdio::inherit()).output();
+    let output = output.context(|| "asking rustc for its folder")?;
+    let path = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+    if !output.status.success() || path == Path::new("/usr") || !path.join("bin/cargo").exists() {
+        return Err(Error::new(format!(
+            "the toolchain in {} can't be used in the root: install one with rustup, and run the rig with it",
+            path.display()
+        )));
+    }
+    Ok(path)
+}
+
+/// A shell in the chroot instead of the VM.
+pub(crate) fn shell(root: &Path) -> Result<u8> {
+    let cargo = Chroot::new(root)?;
+    let term = env::var("TERM").unwrap_or_else(|_| "dumb".into());
+    let mut variables = cargo.variables();
+    variables.push(("TERM", &term));
+    let mut command =
+        cargo.sandbox.command(&variables, ["/bin/sh", "-c", "cd /fanlight && exec bash"]);
+    let status = command
+        .status()
+        .map_err(|error: io::Error| Error::new(format!("starting the shell: {error}")))?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(crate::error::FAILED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn executables_are_taken_from_cargos_messages() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"fanlight"},"profile":{"test":false},"executable":null}
+{"reason":"compiler-artifact","manifest_path":"/p/Cargo.toml","target":{"name":"e2e"},"profile":{"test":true},"executable":"/t/e2e-1"}
+not json
+{"reason":"build-finished","success":true}"#;
+        let [name, executable, manifest] = ["e2e", "/t/e2e-1", "/p/Cargo.toml"].map(str::to_owned);
+        assert_eq!(products(messages), [Product { name, test: true, executable, manifest }]);
+    }
+}

@@ -1,0 +1,259 @@
+//! `cargo rig test`: the house's checks and the workspace's tests on the host, then the end-to-end tests in the VM.
+
+use crate::cache;
+use crate::compile::{self, products};
+use crate::error::{Context as _, Error, Result};
+use crate::kvm::Accel;
+use crate::machine::{Job, Machine};
+use crate::progress::{self, Log, say};
+use crate::root::Root;
+use crate::tally::{Reader, Tally};
+use std::env;
+use std::ffi::OsStr;
+use std::io::{self, BufRead as _, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+/// A bound on all end-to-end tests, which have their own.
+const LIMIT: Duration = Duration::from_secs(25 * 60);
+const LONG_LIMIT: Duration = Duration::from_secs(60 * 60);
+
+#[derive(Debug)]
+pub(crate) struct Suite {
+    pub(crate) long: bool,
+    pub(crate) filter: Option<String>,
+}
+
+/// Whether the code is in good order: name, cargo's arguments, the component that it needs.
+const CHECKS: [(&str, &[&str], Option<&str>); 3] = [
+    ("fmt", &["fmt", "--all", "--check"], Some("cargo-fmt")),
+    (
+        "clippy",
+        &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        Some("cargo-clippy"),
+    ),
+    ("doc", &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"], None),
+];
+
+impl Suite {
+    /// Runs it and returns the sum.
+    pub(crate) fn run(&self) -> Result<Tally> {
+        let mut tally = Tally::default();
+        for (name, arguments, component) in CHECKS {
+            if self.wants(name) {
+                tally.add(check(name, arguments, component)?);
+            }
+        }
+        let programs = host_programs()?;
+        for program in programs.iter().filter(|program| program.name != "e2e") {
+            tally.add(self.on_host(&program.name, program.command(&self.arguments()), false)?);
+        }
+        tally.add(self.doc_tests()?);
+        if let Some(e2e) = programs.iter().find(|program| program.name == "e2e")
+            && self.matches_any(e2e)?
+        {
+            tally.add(self.in_machine()?);
+        }
+        Ok(tally)
+    }
+
+    fn wants(&self, name: &str) -> bool {
+        self.filter.as_ref().is_none_or(|filter| name.contains(filter))
+    }
+
+    fn arguments(&self) -> Vec<&str> {
+        // What a passing test says is shown too: it may say that it was skipped.
+        self.filter.as_deref().into_iter().chain(["--show-output"]).collect()
+    }
+
+    /// Whether a program has a test that the filter names: the VM needn't boot for none.
+    fn matches_any(&self, program: &Program) -> Result<bool> {
+        let mut arguments = self.arguments();
+        arguments.push("--list");
+        let output = program
+            .command(&arguments)
+            .output()
+            .context(|| format!("listing the tests of {}", program.name))?;
+        Ok(String::from_utf8_lossy(&output.stdout).lines().any(|line| line.ends_with(": test")))
+    }
+
+    fn doc_tests(&self) -> Result<Tally> {
+        let mut command = cargo();
+        command.args(["test", "--doc", "--workspace", "--locked", "--"]).args(self.arguments());
+        self.on_host("doc tests", command, true)
+    }
+
+    /// Runs a program of tests on the host; one that may hold none at all (`optional`) needn't say how it ended.
+    fn on_host(&self, name: &str, mut command: Command, optional: bool) -> Result<Tally> {
+        let log = Log::new(&name.replace([' ', '/'], "-"))?;
+        command.envs(self.long_variable());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.append()?);
+        let mut child = progress::spawn(&mut command)?;
+        let mut reader = Reader::default();
+        let mut copy = log.append()?;
+        let mut empty = true;
+        for line in
+            BufReader::new(child.stdout.take().ok_or_else(|| Error::new("no output to read"))?)
+                .split(b'\n')
+        {
+            let line = line.context(|| format!("reading what {name} prints"))?;
+            let line = String::from_utf8_lossy(&line);
+            empty = false;
+            writeln!(copy, "{line}").context(|| format!("writing {}", log.path().display()))?;
+            reader.line(&line);
+        }
+        let status = child.wait().context(|| format!("waiting for {name}"))?;
+        if optional && empty && status.success() {
+            log.discard();
+            return Ok(Tally::default());
+        }
+        report(name, reader.finish(name, status.success()), log)
+    }
+
+    fn in_machine(&self) -> Result<Tally> {
+        let root = Root::ready()?;
+        let built = compile::build(root.path())?;
+        let program =
+            built.e2e.ok_or_else(|| Error::new("cargo built no program for tests/e2e.rs"))?;
+        let log = Log::new("e2e")?;
+        let accel = Accel::best(root.path())?;
+        say("end-to-end tests in the VM");
+        let limit = if self.long { LONG_LIMIT } else { LIMIT };
+        let machine = Machine {
+            root: root.path(),
+            accel,
+            limit: Some(limit),
+            out: None,
+            name: "e2e-machine",
+        };
+        let mut job = Job::new([program.as_str()].into_iter().chain(self.arguments()));
+        if let Some((name, value)) = self.long_variable() {
+            job = job.variable(name, value);
+        }
+        let mut lines = Lines { reader: Reader::default(), log: log.append()?, rest: Vec::new() };
+        let status = machine.run(&job, &mut lines, &mut log.append()?);
+        let mut reader = lines.reader;
+        match status {
+            Ok(status) => report("e2e", reader.finish("e2e", status == 0), log),
+            Err(error) => {
+                // What was tested up to here counts; the rest is one failure.
+                say(&error);
+                reader.line("");
+                report("e2e", reader.finish("e2e", false), log)
+            }
+        }
+    }
+
+    fn long_variable(&self) -> Option<(&'static str, &'static str)> {
+        self.long.then_some(("FANLIGHT_LONG", "1"))
+    }
+}
+
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn check(name: &str, arguments: &[&str], component: Option<&str>) -> Result<Tally> {
+    let cargo_path = PathBuf::from(env::var_os("CARGO").unwrap_or_default());
+    if let Some(component) = component
+        && !cargo_path.with_file_name(component).exists()
+    {
+        let reason = format!("this toolchain has no {component}: `rustup component add` brings it");
+        return Ok(Tally { skipped: vec![(name.into(), reason)], ..Tally::default() });
+    }
+    let log = Log::new(name)?;
+    let mut command = cargo();
+    command.args(arguments).current_dir(cache::checkout()?).env("RUSTDOCFLAGS", "-D warnings");
+    match progress::step(name, &mut command, &log) {
+        Ok(()) => {
+            log.discard();
+            Ok(Tally { passed: 1, ..Tally::default() })
+        }
+        Err(error) => {
+            say(error);
+            Ok(Tally { failed: vec![name.into()], ..Tally::default() })
+        }
+    }
+}
+
+/// Says how a program of tests went, and keeps its log when it went badly.
+fn report(name: &str, tally: Tally, log: Log) -> Result<Tally> {
+    say(format!("{name}: {tally}"));
+    if tally.failed.is_empty() {
+        log.discard();
+    } else {
+        say(log.failure(format!("{name} failed:")));
+    }
+    Ok(tally)
+}
+
+/// A program of tests on the host.
+#[derive(Debug)]
+struct Program {
+    name: String,
+    path: PathBuf,
+    /// The folder of its package, from which cargo would run it.
+    package: PathBuf,
+}
+
+impl Program {
+    fn command<S: AsRef<OsStr>>(&self, arguments: &[S]) -> Command {
+        let mut command = Command::new(&self.path);
+        command.args(arguments).current_dir(&self.package).env("CARGO_MANIFEST_DIR", &self.package);
+        command
+    }
+}
+
+fn host_programs() -> Result<Vec<Program>> {
+    say("building the workspace's tests");
+    let log = Log::new("host-tests")?;
+    let mut command = cargo();
+    command.args([
+        "test",
+        "--workspace",
+        "--no-run",
+        "--locked",
+        "--message-format=json-render-diagnostics",
+    ]);
+    command.current_dir(cache::checkout()?).stderr(log.append()?);
+    let output = command.output().context(|| "starting cargo")?;
+    if !output.status.success() {
+        return Err(log.failure("building the workspace's tests failed"));
+    }
+    log.discard();
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let programs =
+        products(&messages).into_iter().filter(|product| product.test).map(|product| Program {
+            name: product.name.clone(),
+            path: product.executable.into(),
+            package: Path::new(&product.manifest).parent().unwrap_or(Path::new(".")).into(),
+        });
+    Ok(programs.collect())
+}
+
+/// Lines of the tests in the VM, read and shown as they come.
+struct Lines<W: Write> {
+    reader: Reader,
+    log: W,
+    rest: Vec<u8>,
+}
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.log.write_all(bytes)?;
+        self.rest.extend(bytes);
+        while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.rest.drain(..=end).collect();
+            let line = String::from_utf8_lossy(&line);
+            if let Some(verdict) = self.reader.line(line.trim_end()) {
+                say(format!("  {verdict}"));
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.log.flush()
+    }
+}
