@@ -7,8 +7,9 @@ use crate::{apt, checks, host, recipe, sandbox};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// How the name of a root that isn't finished begins.
+/// How the names of roots begin that aren't what they are to be: still being made, or made and not yet checked.
 const UNFINISHED: &str = "unfinished-";
+const UNCHECKED: &str = "unchecked-";
 
 /// A root that passed its self-check. It isn't removed as long as this lives.
 #[derive(Debug)]
@@ -43,24 +44,32 @@ impl Root {
     }
 }
 
-/// Makes the root beside its place and moves it there when it is known to be good.
+/// Makes the root beside its place and moves it there when it is known to be good. A root that is complete and failed
+/// its check stays to be checked again, under a name by which nothing else uses it.
 fn make(name: &str, path: &Path) -> Result<()> {
     let unfinished = path.with_file_name(format!("{UNFINISHED}{name}"));
+    let unchecked = path.with_file_name(format!("{UNCHECKED}{name}"));
     if unfinished.exists() {
         say("removing what an interrupted setup left");
         cache::remove(&unfinished)?;
     }
-    fs::create_dir(&unfinished).context(|| format!("creating {}", unfinished.display()))?;
     let log = Log::new("setup")?;
-    let made = bootstrap(&unfinished, &log).and_then(|()| checks::run(&unfinished, &log));
-    if let Err(error) = made {
-        cache::remove(&unfinished)?;
-        return Err(error);
+    if !unchecked.exists() {
+        fs::create_dir(&unfinished).context(|| format!("creating {}", unfinished.display()))?;
+        if let Err(error) = bootstrap(&unfinished, &log) {
+            cache::remove(&unfinished)?;
+            return Err(error);
+        }
+        rename(&unfinished, &unchecked)?;
     }
-    fs::rename(&unfinished, path)
-        .context(|| format!("naming the finished root {}", path.display()))?;
+    checks::run(&unchecked, &log)?;
+    rename(&unchecked, path)?;
     log.discard();
     Ok(())
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    fs::rename(from, to).context(|| format!("renaming {} to {}", from.display(), to.display()))
 }
 
 fn bootstrap(root: &Path, log: &Log) -> Result<()> {
@@ -98,8 +107,8 @@ fn old() -> Result<Vec<(PathBuf, Lock)>> {
     let mut old = Vec::new();
     for entry in fs::read_dir(&home).context(|| format!("reading {}", home.display()))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let hash = name.strip_prefix(UNFINISHED).unwrap_or(&name);
-        if !is_root_name(hash) || name == recipe::hash() {
+        let hash = [UNFINISHED, UNCHECKED].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(&name);
+        if !is_root_name(hash) || hash == recipe::hash() {
             continue;
         }
         if let Some(lock) = Lock::try_exclusive(hash)? {
