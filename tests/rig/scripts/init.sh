@@ -11,6 +11,9 @@ mount -t tmpfs -o mode=755 run /run
 mount -t tmpfs -o mode=1777 tmp /tmp
 mount -t debugfs debugfs /sys/kernel/debug
 ln -s /proc/self/fd /dev/fd
+for stream in 0:stdin 1:stdout 2:stderr; do
+    ln -s "/proc/self/fd/${stream%:*}" "/dev/${stream#*:}"
+done
 mkdir -m 700 -p /run/user/0 /tmp/home
 ip link set lo up
 modprobe virtio_gpu

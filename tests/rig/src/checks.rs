@@ -16,7 +16,7 @@ const WANTED: [(&str, &str); 5] = [
     ("node: /dev/udmabuf", "the kernel has no /dev/udmabuf"),
     ("node: /dev/dri/renderD128", "the kernel has no DRM render node"),
     ("llvmpipe", "weston doesn't render with llvmpipe"),
-    ("dmabuf support: modifiers", "weston's EGL can't import dma-bufs"),
+    ("EGL_EXT_image_dma_buf_import", "weston's EGL can't import dma-bufs"),
     ("import: created", "weston refused a dma-buf"),
 ];
 
