@@ -1,2 +1,0 @@
-//! The Linux guest.
-fn main() {}
