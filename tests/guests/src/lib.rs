@@ -10,3 +10,6 @@ pub mod line;
 pub mod pattern;
 
 pub use image::{Difference, Image, Rect};
+
+/// The boot sector's source, for GNU `as --32` and `ld -m elf_i386 -Ttext 0x7c00 --oformat binary`.
+pub const PAINT_SOURCE: &str = include_str!("../paint/paint.s");

@@ -1,1 +1,30 @@
-//! What the tests start: a bus, QEMU, a compositor.
+//! What Fanlight's end-to-end tests and its demo start, and look at, on the test machine.
+//!
+//! - [`prepare`] makes the guests' images, once a build; [`guests`] finds them and fits them.
+//! - [`rundir`], [`child`] and [`wait`]: programs that end with their owner, whose output is kept
+//!   where a test failed, and that are waited for by events.
+//! - [`bus`], [`qemu`] (with [`qmp`] and [`guestline`]) and [`weston`] are the programs.
+//! - [`picture`] reads screenshots, [`dmabuf`] what dma-bufs a process holds, [`versions`] what is
+//!   installed.
+//! - [`viewer`] runs `fanlight` itself, and [`demo`] shows it all.
+
+pub mod bus;
+pub mod child;
+pub mod demo;
+pub mod dmabuf;
+pub mod error;
+pub mod guestline;
+pub mod guests;
+mod initramfs;
+pub mod picture;
+pub mod prepare;
+pub mod qemu;
+pub mod qmp;
+pub mod rundir;
+pub mod versions;
+pub mod viewer;
+pub mod wait;
+pub mod weston;
+
+pub use error::{Context, Error, Result};
+pub use fanlight_guests::{Image, Rect, line, pattern};

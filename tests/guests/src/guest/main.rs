@@ -1,2 +1,110 @@
-//! x
-fn main(){}
+//! The Linux guest: shows numbered frames through kernel mode setting, and does what a test tells
+//! it over the first serial port (see `fanlight_guests::line`).
+//!
+//! It is the guest's process 1, started by its init script. It must be linked statically.
+
+mod player;
+mod screen;
+mod serial;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use fanlight_guests::line::{Command, Report, parse_size};
+
+use crate::player::Player;
+use crate::serial::Serial;
+
+/// What can go wrong is told to the test in one sentence.
+type Result<T> = std::result::Result<T, String>;
+
+fn main() -> ExitCode {
+    let mut serial = match Serial::open("/dev/ttyS0") {
+        Ok(serial) => serial,
+        Err(why) => {
+            eprintln!("fanlight-guest: {why}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let result = run(&mut serial);
+    if let Err(why) = &result {
+        serial.report(&Report::Failed(why.clone()));
+    }
+    power_off(&mut serial);
+    ExitCode::from(u8::from(result.is_err()))
+}
+
+/// Serves commands until one switches the machine off.
+fn run(serial: &mut Serial) -> Result<()> {
+    let mut player = Player::new(wanted_size()?);
+    let (width, height) = player.size()?;
+    serial.report(&Report::Ready { width, height });
+    loop {
+        serial.wait(&player)?;
+        for line in serial.lines()? {
+            match line.parse::<Command>() {
+                Ok(Command::Poweroff) => {
+                    serial.report(&Report::Ok);
+                    return Ok(());
+                }
+                Ok(command) => match obey(&mut player, command) {
+                    Ok(reports) => reports.iter().for_each(|report| serial.report(report)),
+                    Err(why) => serial.report(&Report::Failed(why)),
+                },
+                Err(unknown) => serial.report(&Report::Failed(unknown.to_string())),
+            }
+        }
+        match player.turn() {
+            Ok(reports) => reports.iter().for_each(|report| serial.report(report)),
+            Err(why) => {
+                player.stop();
+                serial.report(&Report::Failed(why));
+            }
+        }
+    }
+}
+
+/// Does one command; what it says in return.
+fn obey(player: &mut Player, command: Command) -> Result<Vec<Report>> {
+    match command {
+        Command::Ping | Command::Poweroff => {}
+        Command::Text(text) => {
+            player.close()?;
+            show_text(&text)?;
+        }
+        Command::Flip { frames, hold_ms } => return player.start(frames, hold_ms),
+        Command::Still(frame) => return player.still(frame),
+        Command::Stop => return player.settle(),
+        Command::Mode { width, height } => player.set_size(width, height)?,
+    }
+    Ok(vec![Report::Ok])
+}
+
+/// Clears the kernel's console and writes one line on it.
+fn show_text(text: &str) -> Result<()> {
+    let console = "/dev/tty0";
+    let mut tty = std::fs::OpenOptions::new()
+        .write(true)
+        .open(console)
+        .map_err(|e| format!("{console} can't be opened: {e}"))?;
+    write!(tty, "\x1b[2J\x1b[H{text}\r\n").map_err(|e| format!("{console} can't be written: {e}"))
+}
+
+/// The size that the kernel's command line asks for: `fanlight.mode=WIDTHxHEIGHT`.
+fn wanted_size() -> Result<Option<(u32, u32)>> {
+    let line = std::fs::read_to_string("/proc/cmdline")
+        .map_err(|e| format!("/proc/cmdline can't be read: {e}"))?;
+    let Some(size) = line.split_whitespace().find_map(|w| w.strip_prefix("fanlight.mode=")) else {
+        return Ok(None);
+    };
+    parse_size(size).map(Some).ok_or_else(|| format!("fanlight.mode={size} is no WIDTHxHEIGHT"))
+}
+
+/// Switches the machine off; does not return where that works.
+fn power_off(serial: &mut Serial) {
+    serial.drain();
+    rustix::fs::sync();
+    if let Err(why) = rustix::system::reboot(rustix::system::RebootCommand::PowerOff) {
+        eprintln!("fanlight-guest: the machine can't be switched off: {why}");
+    }
+}

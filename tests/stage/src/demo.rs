@@ -1,0 +1,3 @@
+pub fn demo(_: &std::path::Path, _: &std::path::Path) -> crate::Result<bool> {
+    todo!()
+}

@@ -1,0 +1,234 @@
+//! Makes the guests' images, once a build: `paint.img`, `vmlinuz` and `initramfs.cpio`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use crate::child::run;
+use crate::error::{Context, Error, Result};
+use crate::initramfs::Archive;
+use crate::rundir::RunDir;
+use crate::wait::Deadline;
+
+/// The modules that the guest's kernel must have, where they are not built in.
+const MODULES: [&str; 2] = ["virtio_pci", "virtio_gpu"];
+
+/// Process 1 of the Linux guest: mounts, loads, and hands over.
+const INIT: &str = "#!/bin/busybox sh
+fail() { echo \"failed $1\" >/dev/ttyS0; /bin/busybox poweroff -f; }
+/bin/busybox mount -t devtmpfs none /dev
+/bin/busybox mount -t proc none /proc
+/bin/busybox mount -t sysfs none /sys
+while read -r module; do
+    /bin/busybox insmod \"/modules/$module\" || fail \"module $module can't be loaded\"
+done </modules/order
+exec /bin/guest
+";
+
+/// What to make the images from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The program `fanlight-guest`, linked statically.
+    pub guest: PathBuf,
+    /// The root of the system whose kernel, modules and busybox are used, usually `/`.
+    pub root: PathBuf,
+}
+
+/// Makes all images in `out`.
+///
+/// # Errors
+/// Names what is missing and the Debian package that has it.
+pub fn prepare(sources: &Sources, out: &Path) -> Result<()> {
+    let dir = RunDir::new()?;
+    std::fs::create_dir_all(out).context(format!("making {}", out.display()))?;
+    let version = newest_kernel(&sources.root)?;
+    let initramfs = initramfs(sources, &version, &dir)?;
+    let paint = assemble(&dir)?;
+    let kernel = sources.root.join("boot").join(format!("vmlinuz-{version}"));
+    let kernel = std::fs::read(&kernel).context(format!("reading {}", kernel.display()))?;
+    for (name, content) in
+        [("paint.img", paint), ("initramfs.cpio", initramfs), ("vmlinuz", kernel)]
+    {
+        replace(&out.join(name), &content)?;
+    }
+    Ok(())
+}
+
+/// Writes a file so that nobody ever sees half of it.
+fn replace(path: &Path, content: &[u8]) -> Result<()> {
+    let partial = path.with_extension("partial");
+    std::fs::write(&partial, content).context(format!("writing {}", partial.display()))?;
+    std::fs::rename(&partial, path).context(format!("writing {}", path.display()))
+}
+
+/// The boot sector's image.
+fn assemble(dir: &Arc<RunDir>) -> Result<Vec<u8>> {
+    let [source, object, image] = ["paint.s", "paint.o", "paint.img"].map(|f| dir.path().join(f));
+    std::fs::write(&source, fanlight_guests::PAINT_SOURCE).context("writing the boot sector")?;
+    let mut assembler = Command::new("as");
+    assembler.arg("--32").arg("-o").arg(&object).arg(&source);
+    run("as", "binutils", assembler, dir, Deadline::seconds(60))?;
+    let mut linker = Command::new("ld");
+    linker.args(["-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o"]);
+    linker.arg(&image).arg(&object);
+    run("ld", "binutils", linker, dir, Deadline::seconds(60))?;
+    std::fs::read(&image).context("reading the boot sector")
+}
+
+fn initramfs(sources: &Sources, version: &str, dir: &Arc<RunDir>) -> Result<Vec<u8>> {
+    let busybox = sources.root.join("bin/busybox");
+    let busybox = std::fs::read(&busybox)
+        .map_err(|_| Error::missing(&busybox.display().to_string(), "busybox-static"))?;
+    if !is_static(&busybox) {
+        return Err(Error::new("busybox is not linked statically; install busybox-static"));
+    }
+    let guest = std::fs::read(&sources.guest)
+        .context(format!("reading the guest's program {}", sources.guest.display()))?;
+    if !is_static(&guest) {
+        return Err(Error::new(format!(
+            "{} is not linked statically; build it with RUSTFLAGS=-Ctarget-feature=+crt-static",
+            sources.guest.display()
+        )));
+    }
+    let mut archive = Archive::default();
+    for folder in ["bin", "dev", "modules", "proc", "sys"] {
+        archive.folder(folder);
+    }
+    archive.file("bin/busybox", &busybox);
+    archive.file("bin/guest", &guest);
+    archive.file("init", INIT.as_bytes());
+    let modules = sources.root.join("lib/modules").join(version);
+    let mut order = String::new();
+    for path in needed_modules(&modules)? {
+        let (name, content) = read_module(&modules.join(&path), dir)?;
+        archive.file(&format!("modules/{name}"), &content);
+        order.push_str(&name);
+        order.push('\n');
+    }
+    archive.file("modules/order", order.as_bytes());
+    Ok(archive.finish())
+}
+
+/// Whether a program needs no loader: an ELF file without a PT_INTERP header.
+fn is_static(program: &[u8]) -> bool {
+    let number = |at: usize, size: usize| {
+        let bytes = program.get(at..at + size)?;
+        Some(bytes.iter().rev().fold(0usize, |n, &b| n << 8 | usize::from(b)))
+    };
+    let headers = || {
+        let (at, size, count) = (number(32, 8)?, number(54, 2)?, number(56, 2)?);
+        (0..count).map(|n| number(at + n * size, 4)).collect::<Option<Vec<_>>>()
+    };
+    const PT_INTERP: usize = 3;
+    program.starts_with(b"\x7fELF\x02") && headers().is_some_and(|h| !h.contains(&PT_INTERP))
+}
+
+/// The newest kernel of which `root` has the image and the modules.
+fn newest_kernel(root: &Path) -> Result<String> {
+    let missing = || {
+        let place = root.join("boot").join("vmlinuz-*").display().to_string();
+        Error::missing(&format!("a kernel ({place} and its modules)"), "linux-image-amd64")
+    };
+    let entries = std::fs::read_dir(root.join("boot")).map_err(|_| missing())?;
+    let versions = entries.filter_map(|entry| {
+        let name = entry.ok()?.file_name().into_string().ok()?;
+        let version = name.strip_prefix("vmlinuz-")?.to_owned();
+        let list = root.join("lib/modules").join(&version).join("modules.dep");
+        list.exists().then_some(version)
+    });
+    versions.max_by_key(|version| version_key(version)).ok_or_else(missing)
+}
+
+/// The numbers of a version, so that 6.12 is newer than 6.2.
+fn version_key(version: &str) -> Vec<u64> {
+    version.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
+}
+
+/// The modules to load, first to last, as paths below the kernel's folder.
+fn needed_modules(modules: &Path) -> Result<Vec<String>> {
+    let read = |name: &str| {
+        let path = modules.join(name);
+        std::fs::read_to_string(&path).context(format!("reading {}", path.display()))
+    };
+    let (list, built_in) = (read("modules.dep")?, read("modules.builtin")?);
+    order_modules(&list, &built_in)
+}
+
+fn order_modules(list: &str, built_in: &str) -> Result<Vec<String>> {
+    let mut order: Vec<String> = Vec::new();
+    for wanted in MODULES {
+        if built_in.lines().any(|path| module_name(path) == wanted) {
+            continue;
+        }
+        let line =
+            list.lines().find(|l| l.split_once(':').is_some_and(|(m, _)| module_name(m) == wanted));
+        let Some((module, needs)) = line.and_then(|line| line.split_once(':')) else {
+            return Err(Error::new(format!("the kernel has no module {wanted}")));
+        };
+        // The list names what a module needs from the nearest to the farthest.
+        for path in needs.split_whitespace().rev().chain([module]) {
+            if !order.iter().any(|known| known == path) {
+                order.push(path.to_owned());
+            }
+        }
+    }
+    Ok(order)
+}
+
+/// `kernel/drivers/virtio/virtio-gpu.ko.xz` is `virtio_gpu`.
+fn module_name(path: &str) -> String {
+    let file = path.rsplit('/').next().unwrap_or(path);
+    file.split('.').next().unwrap_or(file).replace('-', "_")
+}
+
+/// A module's file name without compression, and its content.
+fn read_module(path: &Path, dir: &Arc<RunDir>) -> Result<(String, Vec<u8>)> {
+    let content = std::fs::read(path).context(format!("reading {}", path.display()))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let tools = [(".xz", "xz", "xz-utils"), (".zst", "zstd", "zstd"), (".gz", "gzip", "gzip")];
+    let Some((ending, tool, package)) = tools.iter().find(|(e, ..)| name.ends_with(e)) else {
+        return Ok((name, content));
+    };
+    let mut command = Command::new(tool);
+    command.arg("--decompress").arg("--stdout").arg(path);
+    let output = command.output().map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => Error::missing(tool, package),
+        _ => Error::new(format!("starting {tool} failed: {e}")),
+    })?;
+    if !output.status.success() {
+        dir.keep();
+        let why = String::from_utf8_lossy(&output.stderr);
+        return Err(Error::new(format!("{tool} can't read {}: {why}", path.display())));
+    }
+    Ok((name.trim_end_matches(ending).to_owned(), output.stdout))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modules_load_after_what_they_need() {
+        let list = "kernel/a/drm.ko.xz:\n\
+                    kernel/v/virtio-gpu.ko.xz: kernel/d/dma_buf.ko.xz kernel/a/helper.ko.xz kernel/a/drm.ko.xz\n";
+        let order = order_modules(list, "kernel/v/virtio_pci.ko\n").expect("all there");
+        let names: Vec<_> = order.iter().map(|path| module_name(path)).collect();
+        assert_eq!(names, ["drm", "helper", "dma_buf", "virtio_gpu"]);
+        let missing = order_modules(list, "").expect_err("no virtio_pci");
+        assert!(missing.to_string().contains("virtio_pci"), "{missing}");
+    }
+
+    #[test]
+    fn versions_sort_by_number() {
+        assert!(version_key("6.12.9-amd64") > version_key("6.2.10-amd64"));
+        assert!(version_key("7.2.12+deb13-amd64") > version_key("6.12.48+deb13-amd64"));
+    }
+
+    #[test]
+    fn this_test_is_not_static_and_text_is_no_program() {
+        let myself = std::fs::read("/proc/self/exe").expect("readable");
+        assert_eq!(is_static(&myself), cfg!(target_feature = "crt-static"));
+        assert!(!is_static(b"#!/bin/sh\n"));
+        assert!(!is_static(b"\x7fELF\x02"));
+    }
+}
