@@ -126,6 +126,16 @@ impl Image {
         }
     }
 
+    /// Puts a picture, as far as it fits, with its top left corner at `x`, `y`.
+    pub fn paste(&mut self, other: &Self, x: u32, y: u32) {
+        let columns = other.width.min(self.width.saturating_sub(x)) as usize;
+        let rows = other.height.min(self.height.saturating_sub(y));
+        for row in 0..rows {
+            let start = (y + row) as usize * self.width as usize + x as usize;
+            self.pixels[start..start + columns].copy_from_slice(&other.row(row)[..columns]);
+        }
+    }
+
     /// What differs from `other`, `None` if nothing does.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<Difference> {

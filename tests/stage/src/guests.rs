@@ -13,6 +13,20 @@ pub struct Guests {
     folder: PathBuf,
 }
 
+/// A path below cargo's target folder, of which this program is a part.
+///
+/// # Errors
+/// If this program is in none.
+pub fn built(path: &str) -> Result<PathBuf> {
+    let myself = std::env::current_exe().context("finding this program")?;
+    let mut folders = myself.ancestors();
+    let target = folders.find(|folder| folder.join("CACHEDIR.TAG").exists());
+    let target = target.ok_or_else(|| {
+        Error::new(format!("{} is in no target folder of cargo", myself.display()))
+    })?;
+    Ok(target.join(path))
+}
+
 /// How the boot sector draws.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Paint {
@@ -47,15 +61,16 @@ impl Guests {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// The images in the folder that the environment names.
+    /// The images in the folder that the environment names, else where `stage prepare` of this
+    /// build puts them.
     ///
     /// # Errors
-    /// If it names none, or an image is not there.
-    pub fn from_env() -> Result<Self> {
-        let folder = std::env::var_os(GUESTS_ENV).ok_or_else(|| {
-            Error::new(format!("{GUESTS_ENV} is not set; it names what `stage prepare` made"))
-        })?;
-        Self::open(Path::new(&folder))
+    /// If an image is not there.
+    pub fn find() -> Result<Self> {
+        match std::env::var_os(GUESTS_ENV) {
+            Some(folder) => Self::open(Path::new(&folder)),
+            None => Self::open(&built("guests")?),
+        }
     }
 
     /// The Linux guest's kernel.

@@ -5,7 +5,10 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use fanlight_stage::prepare::Sources;
-use fanlight_stage::{demo, prepare};
+use fanlight_stage::{Result, demo, guests::built, prepare};
+
+/// Where cargo puts the guest's program, built for a target because it is linked statically.
+const BUILT_GUEST: &str = "x86_64-unknown-linux-gnu/debug/fanlight-guest";
 
 #[derive(Debug, Parser)]
 #[command(name = "stage", version, about)]
@@ -18,12 +21,12 @@ struct Arguments {
 enum Verb {
     /// Makes the guests' images: paint.img, vmlinuz and initramfs.cpio.
     Prepare {
-        /// The folder for the images.
+        /// The folder for the images [default: guests in cargo's target folder].
         #[arg(long)]
-        out: PathBuf,
-        /// The program `fanlight-guest`, linked statically.
+        out: Option<PathBuf>,
+        /// The program `fanlight-guest`, linked statically [default: the one that cargo built].
         #[arg(long)]
-        guest: PathBuf,
+        guest: Option<PathBuf>,
         /// The root of the system whose kernel, modules and busybox are used.
         #[arg(long, default_value = "/")]
         root: PathBuf,
@@ -33,25 +36,35 @@ enum Verb {
         /// The folder for demo.png, dump-*.png and report.json.
         #[arg(long)]
         out: PathBuf,
-        /// The folder with the images that `prepare` made.
+        /// The folder with the images that `prepare` made [default: where it puts them].
         #[arg(long, env = "FANLIGHT_GUESTS")]
-        guests: PathBuf,
+        guests: Option<PathBuf>,
     },
 }
 
 fn main() -> ExitCode {
-    let result = match Arguments::parse().verb {
-        Verb::Prepare { out, guest, root } => {
-            prepare::prepare(&Sources { guest, root }, &out).map(|()| true)
-        }
-        Verb::Demo { out, guests } => demo::demo(&guests, &out),
-    };
-    match result {
+    match run(Arguments::parse().verb) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(e) => {
             eprintln!("stage: {e}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Whether all is as it must be.
+fn run(verb: Verb) -> Result<bool> {
+    let or_built = |path: Option<PathBuf>, built_path| match path {
+        Some(path) => Ok(path),
+        None => built(built_path),
+    };
+    match verb {
+        Verb::Prepare { out, guest, root } => {
+            let guest = or_built(guest, BUILT_GUEST)?;
+            prepare::prepare(&Sources { guest, root }, &or_built(out, "guests")?)?;
+            Ok(true)
+        }
+        Verb::Demo { out, guests } => demo::demo(&or_built(guests, "guests")?, &out),
     }
 }

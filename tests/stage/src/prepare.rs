@@ -82,8 +82,7 @@ fn initramfs(sources: &Sources, version: &str, dir: &Arc<RunDir>) -> Result<Vec<
     if !is_static(&busybox) {
         return Err(Error::new("busybox is not linked statically; install busybox-static"));
     }
-    let guest = std::fs::read(&sources.guest)
-        .context(format!("reading the guest's program {}", sources.guest.display()))?;
+    let guest = stripped(&sources.guest, dir)?;
     if !is_static(&guest) {
         return Err(Error::new(format!(
             "{} is not linked statically; build it with RUSTFLAGS=-Ctarget-feature=+crt-static",
@@ -107,6 +106,17 @@ fn initramfs(sources: &Sources, version: &str, dir: &Arc<RunDir>) -> Result<Vec<
     }
     archive.file("modules/order", order.as_bytes());
     Ok(archive.finish())
+}
+
+/// A program without its symbols: the guest has little memory, and a slow start as it is.
+fn stripped(program: &Path, dir: &Arc<RunDir>) -> Result<Vec<u8>> {
+    let what = format!("reading the guest's program {}", program.display());
+    std::fs::metadata(program).context(&what)?;
+    let smaller = dir.path().join("guest");
+    let mut command = Command::new("strip");
+    command.arg("-o").arg(&smaller).arg(program);
+    run("strip", "binutils", command, dir, Deadline::seconds(60))?;
+    std::fs::read(&smaller).context(what)
 }
 
 /// Whether a program needs no loader: an ELF file without a PT_INTERP header.

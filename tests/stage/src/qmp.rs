@@ -42,7 +42,7 @@ impl Qmp {
             return Err(Error::new(format!("no greeting of QEMU: {greeting}")));
         };
         qmp.version = format!("{major}.{minor}.{micro}");
-        qmp.execute("qmp_capabilities", json!({}))?;
+        qmp.execute("qmp_capabilities", &json!({}))?;
         Ok(qmp)
     }
 
@@ -56,7 +56,7 @@ impl Qmp {
     ///
     /// # Errors
     /// What QEMU says against it, or that it does not answer.
-    pub fn execute(&mut self, command: &str, arguments: Value) -> Result<Value> {
+    pub fn execute(&mut self, command: &str, arguments: &Value) -> Result<Value> {
         let request = json!({ "execute": command, "arguments": arguments });
         // In one write: QEMU obeys before the end of the line.
         let line = format!("{request}\n");
@@ -98,7 +98,7 @@ impl Qmp {
     /// If QEMU has none, or it can't be read.
     pub fn screendump(&mut self) -> Result<Image> {
         let path = self.scratch.join("screendump.ppm");
-        self.execute("screendump", json!({ "filename": path }))?;
+        self.execute("screendump", &json!({ "filename": path }))?;
         picture::load(&path)
     }
 
@@ -107,7 +107,7 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn stop(&mut self) -> Result<()> {
-        self.execute("stop", json!({})).map(drop)
+        self.execute("stop", &json!({})).map(drop)
     }
 
     /// Lets the guest's processors go on.
@@ -115,7 +115,7 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn cont(&mut self) -> Result<()> {
-        self.execute("cont", json!({})).map(drop)
+        self.execute("cont", &json!({})).map(drop)
     }
 
     /// Resets the machine.
@@ -123,7 +123,7 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn system_reset(&mut self) -> Result<()> {
-        self.execute("system_reset", json!({})).map(drop)
+        self.execute("system_reset", &json!({})).map(drop)
     }
 
     /// Ends QEMU.
@@ -131,7 +131,7 @@ impl Qmp {
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn quit(&mut self) -> Result<()> {
-        self.execute("quit", json!({})).map(drop)
+        self.execute("quit", &json!({})).map(drop)
     }
 
     /// Presses and lets go a key, such as "ret", of the guest's keyboard.
@@ -140,7 +140,7 @@ impl Qmp {
     /// As [`Qmp::execute`].
     pub fn send_key(&mut self, key: &str) -> Result<()> {
         let keys = json!({ "keys": [{ "type": "qcode", "data": key }] });
-        self.execute("send-key", keys).map(drop)
+        self.execute("send-key", &keys).map(drop)
     }
 
     fn receive(&mut self, deadline: Deadline) -> Result<Value> {
@@ -182,7 +182,7 @@ mod tests {
         ]);
         let mut qmp = Qmp::new(stream, PathBuf::new()).expect("greeted");
         assert_eq!(qmp.version(), "11.1.3");
-        assert_eq!(qmp.execute("x", json!({})).expect("answered"), 7);
+        assert_eq!(qmp.execute("x", &json!({})).expect("answered"), 7);
         let event = qmp.wait_event("STOP", Deadline::seconds(5)).expect("kept");
         assert_eq!(event["a"], 1);
     }
@@ -192,7 +192,7 @@ mod tests {
         let stream =
             fake(&[GREETING, "{\"return\":{}}\r\n", "{\"error\":{\"desc\":\"no such\"}}\r\n"]);
         let mut qmp = Qmp::new(stream, PathBuf::new()).expect("greeted");
-        let refusal = qmp.execute("x", json!({})).expect_err("refused");
+        let refusal = qmp.execute("x", &json!({})).expect_err("refused");
         assert!(refusal.to_string().contains("no such"), "{refusal}");
         assert!(qmp.wait_event("STOP", Deadline::seconds(5)).is_err());
     }

@@ -1,10 +1,10 @@
 //! The guests against the picture they must draw, in a real QEMU with no display.
 //!
-//! `FANLIGHT_GUESTS` names what `stage prepare` made; without it these tests say so and do nothing.
+//! Without the images that `stage prepare` makes these tests say so and do nothing.
 
 use std::sync::Arc;
 
-use fanlight_stage::guests::{GUESTS_ENV, Guests, Paint};
+use fanlight_stage::guests::{Guests, Paint};
 use fanlight_stage::line::Command;
 use fanlight_stage::qemu::{Card, Guest, Qemu, Setup};
 use fanlight_stage::rundir::RunDir;
@@ -13,11 +13,13 @@ use fanlight_stage::{Image, Result, pattern};
 
 /// The images and a folder, or `None` with the reason printed.
 fn stage() -> Option<(Guests, Arc<RunDir>)> {
-    if std::env::var_os(GUESTS_ENV).is_none() {
-        eprintln!("skipped: {GUESTS_ENV} does not name the guests' images");
-        return None;
+    match Guests::find() {
+        Ok(guests) => Some((guests, RunDir::new().expect("a folder"))),
+        Err(why) => {
+            eprintln!("skipped: {why}");
+            None
+        }
     }
-    Some((Guests::from_env().expect("the images"), RunDir::new().expect("a folder")))
 }
 
 /// QEMU's picture, which must be of `frame` in every pixel.
