@@ -1,4 +1,6 @@
-//! The nouns of the house: what a picture is made of. No behaviour lives here.
+//! The nouns of the house: what a picture is made of. No behaviour lives here but arithmetic.
+
+mod damage;
 
 use std::fmt;
 use std::os::fd::OwnedFd;

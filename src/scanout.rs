@@ -11,194 +11,32 @@
 //! update is acked when every view is done with its frame (`consumed`) and reads nothing that the
 //! guest may write next (`clear`), or, forced, when its deadline has come.
 
-mod damage;
+mod imports;
+mod io;
+mod mode;
 mod stats;
 mod view;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::frame::{
-    BufferId, CommitId, Damage, ImportId, Layout, Rect, StorageId, Transform, UpdateId,
-};
+use crate::frame::{BufferId, CommitId, Damage, StorageId, UpdateId};
+pub use io::{Announced, Config, Input, Output, SinkId, Time};
+use mode::Guest;
+pub use mode::{Mode, Present, Why};
 pub use stats::Counts;
-use view::View;
-pub use view::{Mode, Present, Why};
-
-/// A point in time: since whatever start the shell chose.
-pub type Time = Duration;
+use view::{Step, View};
 
 /// Storages that are kept for when the guest comes back to them.
 pub const STORAGES_MAX: usize = 8;
+/// Storages that may be held past their end before a guest's every further one is copied.
+const HELD_MAX: usize = 4;
 /// Updates that may wait for their ack; past that the oldest is acked, forced.
 pub const UPDATES_MAX: usize = 64;
 /// What an ack may take beyond its deadline, to show the frame from a copy before it.
 pub const FORCED_COPY_MS_MAX: u64 = 20;
 /// Frames in a row that have to be released in time before a late sink is trusted again.
 pub const PROBATION_FRAMES: u32 = 30;
-
-/// One sink of a scanout.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SinkId(pub u32);
-
-/// The times that the machine keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Config {
-    /// An update is acked after this, whatever still reads.
-    pub ack_deadline: Duration,
-    /// How long a scanout waits for its first update before it is shown without, where nothing is on
-    /// the screen.
-    pub first_grace: Duration,
-    /// The same, where an earlier picture is.
-    pub next_grace: Duration,
-    /// The picture is blanked this long after the backend said that the console is off.
-    pub blank_after: Duration,
-}
-
-impl Config {
-    /// What a viewer wants: the first picture at once; a flip, whose update follows within a
-    /// millisecond, shown once instead of twice.
-    pub const VIEWER: Self = Self {
-        ack_deadline: Duration::from_millis(40),
-        first_grace: Duration::ZERO,
-        next_grace: Duration::from_millis(5),
-        blank_after: Duration::from_millis(100),
-    };
-
-    /// How long a commit may wait to be presented before the sink counts as hidden.
-    fn stalled_after(&self) -> Duration {
-        self.ack_deadline.max(Duration::from_millis(100))
-    }
-}
-
-/// What the machine knows of an announcement.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Announced {
-    /// Its id.
-    pub buffer: BufferId,
-    /// The memory.
-    pub storage: StorageId,
-    /// How to read it.
-    pub layout: Layout,
-    /// What of it is on the screen.
-    pub visible: Rect,
-    /// Which way up.
-    pub transform: Transform,
-    /// Whether the kernel makes readers wait for whoever writes it.
-    pub fenced: bool,
-}
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Input {
-    /// A sink joined.
-    Attach(SinkId, Present),
-    /// A sink left.
-    Detach(SinkId),
-    /// The console shows this now.
-    Scanout(Announced),
-    /// The pages of this buffer are no longer the guest's.
-    Replaced(BufferId),
-    /// The guest finished a frame.
-    Update {
-        /// Its id.
-        update: UpdateId,
-        /// Where it was drawn.
-        buffer: BufferId,
-        /// What changed.
-        damage: Damage,
-        /// Whether the backend waits.
-        owed: bool,
-    },
-    /// The console may be off.
-    Disabled,
-    /// The backend is gone.
-    Lost,
-    /// An import worked.
-    Imported(SinkId, ImportId),
-    /// An import didn't.
-    Refused(SinkId, ImportId),
-    /// A copy into this target is complete.
-    Copied(SinkId, u8, u64),
-    /// A copy into this target can't be done.
-    CopyFailed(SinkId, u8),
-    /// Nothing reads this commit any more.
-    Released(SinkId, CommitId),
-    /// This commit is on the screen.
-    Presented(SinkId, CommitId),
-    /// Nobody can see the sink now, or somebody can again.
-    Hidden(SinkId, bool),
-    /// Time has passed.
-    Tick,
-}
-
-/// What the shell shall do, in this order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Output {
-    /// Make this presentable.
-    Import {
-        /// For whom.
-        sink: SinkId,
-        /// What.
-        import: ImportId,
-        /// By which announcement.
-        buffer: BufferId,
-    },
-    /// Present an import.
-    Show {
-        /// To whom.
-        sink: SinkId,
-        /// The commit's id.
-        commit: CommitId,
-        /// What.
-        import: ImportId,
-        /// By which announcement.
-        buffer: BufferId,
-        /// What changed on the sink's surface.
-        damage: Damage,
-        /// When the update came that this shows; `None` for a scanout without one.
-        drawn: Option<Time>,
-    },
-    /// Copy into a target.
-    Copy {
-        /// For whom.
-        sink: SinkId,
-        /// Where to.
-        target: u8,
-        /// Where from.
-        buffer: BufferId,
-        /// What the target lacks.
-        damage: Damage,
-    },
-    /// Present a target.
-    ShowCopy {
-        /// To whom.
-        sink: SinkId,
-        /// The commit's id.
-        commit: CommitId,
-        /// What.
-        target: u8,
-        /// Where it was copied from.
-        buffer: BufferId,
-        /// What changed on the sink's surface.
-        damage: Damage,
-        /// When the update came that this shows; `None` for a scanout without one.
-        drawn: Option<Time>,
-    },
-    /// Show nothing.
-    Blank(SinkId),
-    /// The guest may go on.
-    Ack {
-        /// Which frame.
-        update: UpdateId,
-        /// Whether a reader was left.
-        forced: bool,
-    },
-    /// The update was for another buffer than the current one.
-    Refuse(UpdateId),
-    /// Drop every fd of this storage, in all sinks and in the session. Nothing reads it.
-    Retire(StorageId),
-}
 
 /// An update whose ack is owed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -491,10 +329,10 @@ impl Machine {
     }
 
     /// What of the guest matters to how it is shown.
-    fn guest(&self) -> view::Guest {
-        view::Guest {
+    fn guest(&self) -> Guest {
+        Guest {
             flips_in_row: self.rhythm.flips_in_row,
-            crowded: self.storages.len() > STORAGES_MAX + view::HELD_MAX,
+            crowded: self.storages.len() > STORAGES_MAX + HELD_MAX,
             lost: self.lost,
         }
     }
@@ -554,16 +392,16 @@ impl Machine {
                     break;
                 }
                 match view.next_step(&announced, &guest) {
-                    view::Step::Wait => break,
-                    view::Step::Skip => view.skip(self.frame),
-                    view::Step::Drop => {
+                    Step::Wait => break,
+                    Step::Skip => view.skip(self.frame),
+                    Step::Drop => {
                         if view.consumed < self.frame {
                             self.counts.dropped_frames += 1;
                         }
                         view.consumed = self.frame;
                         break;
                     }
-                    view::Step::Import(import) => {
+                    Step::Import(import) => {
                         self.counts.imports += 1;
                         self.outbox.push_back(Output::Import {
                             sink: view.sink,
@@ -572,7 +410,7 @@ impl Machine {
                         });
                         break;
                     }
-                    view::Step::Show(import) => {
+                    Step::Show(import) => {
                         let commit = take_next(&mut self.next_commit);
                         self.counts.frames += 1;
                         let damage = view.take_damage();
@@ -587,7 +425,7 @@ impl Machine {
                         });
                         break;
                     }
-                    view::Step::Copy(target) => {
+                    Step::Copy(target) => {
                         let damage = view.begin_copy(target, &announced, self.frame);
                         self.outbox.push_back(Output::Copy {
                             sink: view.sink,

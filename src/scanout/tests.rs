@@ -346,11 +346,7 @@ fn rule_15_memory_that_is_never_released_ends_in_copies_not_in_growth() {
         bench.present();
         bench.pass(ms(60));
     }
-    assert!(
-        bench.held.len() <= STORAGES_MAX + view::HELD_MAX + TARGETS_AND_ONE,
-        "{:?}",
-        bench.held
-    );
+    assert!(bench.held.len() <= STORAGES_MAX + HELD_MAX + TARGETS_AND_ONE, "{:?}", bench.held);
 }
 const TARGETS_AND_ONE: usize = crate::frame::TARGETS + 1;
 

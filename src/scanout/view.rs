@@ -3,69 +3,11 @@
 
 use std::time::Duration;
 
-use super::{Announced, PROBATION_FRAMES, SinkId, Time};
-use crate::frame::{BufferId, CommitId, Damage, ImportId, Layout, StorageId, TARGETS};
-
-/// Imports a sink keeps; past that it copies.
-const IMPORTS_MAX: usize = 16;
-/// Storages that may be held past their end before a guest's every further one is copied.
-pub(super) const HELD_MAX: usize = 4;
-/// Flips in a row after which a guest counts as one that flips.
-const FLIPS_TO_TRUST: u32 = 2;
-
-/// What the user asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Present {
-    /// Direct where nothing tears, else a copy.
-    #[default]
-    Auto,
-    /// Direct wherever the sink takes it; guests that draw in place may tear.
-    Direct,
-    /// Always a copy.
-    Copy,
-}
-
-/// How a frame reaches the sink.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// The guest's own memory.
-    Direct,
-    /// Memory of ours.
-    Copy,
-}
-
-/// Why it is done so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Why {
-    /// The user wanted it.
-    Asked,
-    /// The guest flips between buffers.
-    Flips,
-    /// The guest draws into the buffer that is shown.
-    InPlace,
-    /// The kernel makes readers wait for the guest.
-    Fenced,
-    /// The sink can't take the guest's memory.
-    Refused,
-    /// The CPU can't read the guest's memory.
-    Unreadable,
-    /// The sink lately released a frame past the deadline.
-    Late,
-    /// Nobody can see it.
-    Hidden,
-    /// Too much memory is held already.
-    Crowded,
-    /// The backend is gone.
-    Lost,
-}
-
-/// What of the guest matters here.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Guest {
-    pub(super) flips_in_row: u32,
-    pub(super) crowded: bool,
-    pub(super) lost: bool,
-}
+use super::PROBATION_FRAMES;
+use super::imports::{Imports, Way};
+use super::io::{Announced, SinkId, Time};
+use super::mode::{FLIPS_TO_TRUST, Guest, Mode, Present, Why};
+use crate::frame::{BufferId, CommitId, Damage, ImportId, StorageId, TARGETS};
 
 /// What can be done next.
 pub(super) enum Step {
@@ -78,26 +20,6 @@ pub(super) enum Step {
     Import(ImportId),
     Show(ImportId),
     Copy(u8),
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Slot {
-    Absent,
-    Importing,
-    Idle,
-    /// Committed and not released. `again`: more than once, so that a release says nothing.
-    Held {
-        commit: CommitId,
-        again: bool,
-    },
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-struct Imported {
-    storage: StorageId,
-    layout: Layout,
-    refused: bool,
-    slots: [Slot; 2],
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -132,7 +54,7 @@ pub(super) struct Committed {
 pub(super) struct View {
     pub(super) sink: SinkId,
     present: Present,
-    imports: Vec<Imported>,
+    imports: Imports,
     targets: [Target; TARGETS],
     copying: Option<Copying>,
     pub(super) committed: Option<Committed>,
@@ -160,7 +82,7 @@ impl View {
         Self {
             sink,
             present,
-            imports: Vec::new(),
+            imports: Imports::default(),
             targets: [target.clone(), target.clone(), target],
             copying: None,
             committed: None,
@@ -178,18 +100,18 @@ impl View {
     }
 
     pub(super) fn mode(&self, announced: &Announced, guest: &Guest) -> (Mode, Why) {
-        let import = self.import_of(announced);
+        let Announced { storage, layout, .. } = *announced;
         if self.uncopyable == Some(announced.buffer) {
             (Mode::Direct, Why::Unreadable)
         } else if self.present == Present::Copy {
             (Mode::Copy, Why::Asked)
         } else if guest.lost {
             (Mode::Copy, Why::Lost)
-        } else if import.is_some_and(|import| import.refused) {
+        } else if self.imports.is_refused(storage, layout) {
             (Mode::Copy, Why::Refused)
         } else if self.is_hidden() {
             (Mode::Copy, Why::Hidden)
-        } else if guest.crowded || (import.is_none() && self.imports.len() >= IMPORTS_MAX) {
+        } else if guest.crowded || self.imports.is_full_for(storage, layout) {
             (Mode::Copy, Why::Crowded)
         } else if self.probation.is_some() {
             (Mode::Copy, Why::Late)
@@ -202,11 +124,6 @@ impl View {
         } else {
             (Mode::Copy, Why::InPlace)
         }
-    }
-
-    fn import_of(&self, announced: &Announced) -> Option<&Imported> {
-        let Announced { storage, layout, .. } = *announced;
-        self.imports.iter().find(|i| i.storage == storage && i.layout == layout)
     }
 
     fn is_hidden(&self) -> bool {
@@ -247,36 +164,19 @@ impl View {
 
     fn direct_step(&mut self, announced: &Announced, guest: &Guest) -> Step {
         let Announced { storage, layout, .. } = *announced;
-        let known = self.imports.iter().position(|i| i.storage == storage && i.layout == layout);
-        let index = known.unwrap_or_else(|| {
-            let slots = [Slot::Absent, Slot::Absent];
-            self.imports.push(Imported { storage, layout, refused: false, slots });
-            self.imports.len() - 1
-        });
-        let in_place = guest.flips_in_row == 0;
         let shown = self.committed.as_ref().and_then(|shown| shown.slot);
-        let import = &mut self.imports[index];
-        if import.refused {
-            return Step::Drop;
-        }
-        let named = |slot: usize| ImportId { storage, layout, slot: slot as u8 };
-        if let Some(shown) =
-            shown.filter(|s| in_place && (s.storage, s.layout) == (storage, layout))
+        if let Some(shown) = shown
+            && (shown.storage, shown.layout) == (storage, layout)
+            && guest.flips_in_row == 0
         {
+            // In place: the same handle again, whatever the sink has released.
             return Step::Show(shown);
         }
-        if let Some(idle) = import.slots.iter().position(|slot| *slot == Slot::Idle) {
-            return Step::Show(named(idle));
-        }
-        if import.slots.contains(&Slot::Importing) {
-            return Step::Wait;
-        }
-        match import.slots.iter().position(|slot| *slot == Slot::Absent) {
-            Some(absent) => {
-                import.slots[absent] = Slot::Importing;
-                Step::Import(named(absent))
-            }
-            None => Step::Wait,
+        match self.imports.way(storage, layout) {
+            Way::Show(import) => Step::Show(import),
+            Way::Import(import) => Step::Import(import),
+            Way::Wait => Step::Wait,
+            Way::Refused => Step::Drop,
         }
     }
 
@@ -322,15 +222,7 @@ impl View {
     }
 
     pub(super) fn imported(&mut self, import: ImportId, worked: bool) {
-        let ImportId { storage, layout, slot } = import;
-        let Some(known) =
-            self.imports.iter_mut().find(|i| i.storage == storage && i.layout == layout)
-        else {
-            return;
-        };
-        let Some(slot @ Slot::Importing) = known.slots.get_mut(usize::from(slot)) else { return };
-        *slot = if worked { Slot::Idle } else { Slot::Absent };
-        known.refused |= !worked;
+        self.imports.imported(import, worked);
     }
 
     pub(super) fn commit(
@@ -344,10 +236,8 @@ impl View {
         if let Some(shown) = self.committed.as_ref().and_then(|shown| shown.target) {
             self.targets[usize::from(shown)].superseded_at.get_or_insert(now);
         }
-        if let Some(import) = slot
-            && let Some(slot) = self.slot_mut(import)
-        {
-            *slot = Slot::Held { commit, again: matches!(slot, Slot::Held { .. }) };
+        if let Some(import) = slot {
+            self.imports.commit(import, commit);
         }
         if let Some(target) = target {
             let target = &mut self.targets[usize::from(target)];
@@ -358,12 +248,6 @@ impl View {
         self.consumed = self.consumed.max(frame);
         self.waiting.get_or_insert((commit, now));
         self.unseen = false;
-    }
-
-    fn slot_mut(&mut self, import: ImportId) -> Option<&mut Slot> {
-        let ImportId { storage, layout, slot } = import;
-        let known = self.imports.iter_mut().find(|i| i.storage == storage && i.layout == layout)?;
-        known.slots.get_mut(usize::from(slot))
     }
 
     pub(super) fn skip(&mut self, frame: u64) {
@@ -379,11 +263,7 @@ impl View {
     }
 
     pub(super) fn released(&mut self, commit: CommitId, now: Time, deadline: Duration) {
-        for slot in self.imports.iter_mut().flat_map(|import| &mut import.slots) {
-            if *slot == (Slot::Held { commit, again: false }) {
-                *slot = Slot::Idle;
-            }
-        }
+        self.imports.released(commit);
         for target in self.targets.iter_mut().filter(|target| target.held == Some(commit)) {
             target.held = None;
             let late = target.superseded_at.is_some_and(|at| now > at + deadline);
@@ -398,20 +278,8 @@ impl View {
         if self.waiting.is_some_and(|(waiting, _)| waiting <= commit) {
             self.waiting = (newest > commit).then_some((newest, now));
         }
-        // Another commit than theirs is on the screen: what was committed again is read no more.
         let shown = self.committed.as_ref().and_then(|shown| shown.slot);
-        for import in &mut self.imports {
-            for (i, slot) in import.slots.iter_mut().enumerate() {
-                let named =
-                    ImportId { storage: import.storage, layout: import.layout, slot: i as u8 };
-                if let Slot::Held { commit: held, again: true } = *slot
-                    && held < commit
-                    && shown != Some(named)
-                {
-                    *slot = Slot::Idle;
-                }
-            }
-        }
+        self.imports.presented(commit, shown);
         if self.stalled {
             self.stalled = false;
             self.seen_again(now);
@@ -451,8 +319,7 @@ impl View {
 
     /// The deadline of `frame` has come.
     pub(super) fn late(&mut self, frame: u64, now: Time) {
-        let importing = self.imports.iter().any(|i| i.slots.contains(&Slot::Importing));
-        let unshown = self.consumed < frame && importing;
+        let unshown = self.consumed < frame && self.imports.any_importing();
         if self.holds_guest_memory() || unshown {
             self.probation = Some(0);
             self.let_go(now);
@@ -476,7 +343,7 @@ impl View {
     ) -> bool {
         let now = current.map(|current| current.storage);
         let copying = self.copying.as_ref().map(|copy| copy.storage);
-        if self.held().chain(copying).any(|read| Some(read) != now) {
+        if self.imports.held().chain(copying).any(|read| Some(read) != now) {
             return false;
         }
         if flip || now != Some(storage) {
@@ -493,25 +360,18 @@ impl View {
         direct && self.committed.as_ref().is_some_and(|shown| self.presented >= shown.commit)
     }
 
-    /// The storages of unreleased commits.
-    fn held(&self) -> impl Iterator<Item = StorageId> {
-        let holds =
-            |import: &&Imported| import.slots.iter().any(|slot| matches!(slot, Slot::Held { .. }));
-        self.imports.iter().filter(holds).map(|import| import.storage)
-    }
-
     fn holds_guest_memory(&self) -> bool {
-        self.held().next().is_some()
+        self.imports.held().next().is_some()
     }
 
     /// Whether anything of this view reads `storage`.
     pub(super) fn reads(&self, storage: StorageId) -> bool {
         let copying = self.copying.as_ref().is_some_and(|copy| copy.storage == storage);
-        copying || self.held().any(|held| held == storage)
+        copying || self.imports.held().any(|held| held == storage)
     }
 
     pub(super) fn forget(&mut self, storage: StorageId) {
-        self.imports.retain(|import| import.storage != storage);
+        self.imports.forget(storage);
     }
 
     pub(super) fn wakeup(&self, stalled_after: Duration) -> impl Iterator<Item = Time> {

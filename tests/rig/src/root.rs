@@ -107,7 +107,10 @@ fn old() -> Result<Vec<(PathBuf, Lock)>> {
     let mut old = Vec::new();
     for entry in fs::read_dir(&home).context(|| format!("reading {}", home.display()))?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
-        let hash = [UNFINISHED, UNCHECKED].iter().find_map(|prefix| name.strip_prefix(prefix)).unwrap_or(&name);
+        let hash = [UNFINISHED, UNCHECKED]
+            .iter()
+            .find_map(|prefix| name.strip_prefix(prefix))
+            .unwrap_or(&name);
         if !is_root_name(hash) || hash == recipe::hash() {
             continue;
         }

@@ -1,6 +1,6 @@
 //! Arithmetic of damage: clamp, merge, never lose a pixel.
 
-use crate::frame::{DAMAGE_MAX, Damage, Rect, Size};
+use super::{DAMAGE_MAX, Damage, Rect, Size};
 
 impl Damage {
     /// Nothing at all.

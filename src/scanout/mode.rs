@@ -1,0 +1,58 @@
+//! Directly or by a copy, and why.
+
+/// Flips in a row after which a guest counts as one that flips.
+pub(super) const FLIPS_TO_TRUST: u32 = 2;
+
+/// What the user asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Present {
+    /// Direct where nothing tears, else a copy.
+    #[default]
+    Auto,
+    /// Direct wherever the sink takes it; guests that draw in place may tear.
+    Direct,
+    /// Always a copy.
+    Copy,
+}
+
+/// How a frame reaches the sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// The guest's own memory.
+    Direct,
+    /// Memory of ours.
+    Copy,
+}
+
+/// Why it is done so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Why {
+    /// The user wanted it.
+    Asked,
+    /// The guest flips between buffers.
+    Flips,
+    /// The guest draws into the buffer that is shown.
+    InPlace,
+    /// The kernel makes readers wait for the guest.
+    Fenced,
+    /// The sink can't take the guest's memory.
+    Refused,
+    /// The CPU can't read the guest's memory.
+    Unreadable,
+    /// The sink lately released a frame past the deadline.
+    Late,
+    /// Nobody can see it.
+    Hidden,
+    /// Too much memory is held already.
+    Crowded,
+    /// The backend is gone.
+    Lost,
+}
+
+/// What of the guest matters here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guest {
+    pub(super) flips_in_row: u32,
+    pub(super) crowded: bool,
+    pub(super) lost: bool,
+}
