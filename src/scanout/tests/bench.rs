@@ -1,7 +1,7 @@
 //! A machine on the bench: a guest and a sink that do as the test says, and a clock that it owns.
 
 use super::*;
-use crate::frame::{Format, Modifier, PLANES_MAX, Plane, Size};
+use crate::frame::{Format, Layout, Modifier, PLANES_MAX, Plane, Rect, Size, Transform};
 
 pub(super) const SINK: SinkId = SinkId(1);
 pub(super) const A: u64 = 1;
