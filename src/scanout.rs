@@ -70,6 +70,7 @@ struct Known {
 struct Rhythm {
     last: Option<StorageId>,
     flips_in_row: u32,
+    in_place: bool,
 }
 
 /// One scanout and the sinks that show it.
@@ -269,6 +270,7 @@ impl Machine {
         let in_place = self.rhythm.last == Some(storage);
         self.rhythm.last = Some(storage);
         self.counts.flips += u64::from(flip);
+        self.rhythm.in_place = in_place;
         self.counts.in_place += u64::from(in_place);
         self.rhythm.flips_in_row =
             if flip { self.rhythm.flips_in_row.saturating_add(1) } else { 0 };
@@ -292,7 +294,7 @@ impl Machine {
         self.lost = true;
         self.disabled_at = None;
         for pending in self.updates.drain(..) {
-            self.outbox.push_back(Output::Ack { update: pending.update, forced: false });
+            self.outbox.push_back(Output::Refuse(pending.update));
         }
         for storage in &mut self.storages {
             storage.dead = true;
@@ -332,6 +334,7 @@ impl Machine {
     fn guest(&self) -> Guest {
         Guest {
             flips_in_row: self.rhythm.flips_in_row,
+            in_place: self.rhythm.in_place,
             crowded: self.storages.len() > STORAGES_MAX + HELD_MAX,
             lost: self.lost,
         }

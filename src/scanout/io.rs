@@ -167,7 +167,7 @@ pub enum Output {
         /// Whether a reader was left.
         forced: bool,
     },
-    /// The update was for another buffer than the current one.
+    /// The update was for another buffer than the current one, or its backend is gone.
     Refuse(UpdateId),
     /// Drop every fd of this storage, in all sinks and in the session. Nothing reads it.
     Retire(StorageId),

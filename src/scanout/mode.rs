@@ -53,6 +53,8 @@ pub enum Why {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guest {
     pub(super) flips_in_row: u32,
+    /// The last update was in the same storage as the one before it.
+    pub(super) in_place: bool,
     pub(super) crowded: bool,
     pub(super) lost: bool,
 }

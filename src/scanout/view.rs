@@ -167,7 +167,7 @@ impl View {
         let shown = self.committed.as_ref().and_then(|shown| shown.slot);
         if let Some(shown) = shown
             && (shown.storage, shown.layout) == (storage, layout)
-            && guest.flips_in_row == 0
+            && guest.in_place
         {
             // In place: the same handle again, whatever the sink has released.
             return Step::Show(shown);

@@ -1,7 +1,7 @@
 //! A machine on the bench: a guest and a sink that do as the test says, and a clock that it owns.
 
 use super::*;
-use crate::frame::{Format, Layout, Modifier, PLANES_MAX, Plane, Rect, Size, Transform};
+use crate::frame::{Format, ImportId, Layout, Modifier, PLANES_MAX, Plane, Rect, Size, Transform};
 
 pub(super) const SINK: SinkId = SinkId(1);
 pub(super) const A: u64 = 1;
@@ -36,11 +36,15 @@ pub(super) struct Bench {
     pub(super) fenced: bool,
     /// Unreleased commits, with the guest's storage where they are direct.
     pub(super) held: Vec<(CommitId, Option<u64>)>,
+    /// Handles that were committed again while they were held: no release tells of them.
+    again: Vec<(CommitId, ImportId)>,
+    handles: Vec<(CommitId, ImportId)>,
     pub(super) current: u64,
     pub(super) last_damage: Option<Damage>,
     pub(super) last_copied: Option<Damage>,
     did: Vec<Did>,
-    copying: Vec<u8>,
+    copying: Vec<(u8, u64)>,
+    importing: Vec<ImportId>,
     newest: CommitId,
     next: u64,
     buffers: Vec<(BufferId, u64)>,
@@ -59,11 +63,14 @@ impl Bench {
             fail_imports: false,
             fenced: false,
             held: Vec::new(),
+            again: Vec::new(),
+            handles: Vec::new(),
             current: 0,
             last_damage: None,
             last_copied: None,
             did: Vec::new(),
             copying: Vec::new(),
+            importing: Vec::new(),
             newest: CommitId(0),
             next: 1,
             buffers: Vec::new(),
@@ -150,7 +157,24 @@ impl Bench {
         self.now = end;
     }
 
+    fn hold(&mut self, commit: CommitId, import: ImportId) {
+        let held = self.held.iter().map(|(commit, _)| *commit);
+        let before = held.clone().find(|held| self.handles.contains(&(*held, import)));
+        self.handles.push((commit, import));
+        let was_again = self.again.iter().any(|(_, again)| *again == import);
+        if before.is_some() || was_again {
+            self.held.retain(|(held, _)| Some(*held) != before);
+            self.again.retain(|(_, again)| *again != import);
+            self.again.push((commit, import));
+        } else {
+            self.held.push((commit, Some(import.storage.ino)));
+        }
+    }
+
     pub(super) fn present(&mut self) {
+        let newest = self.newest;
+        // Something else is on the screen.
+        self.again.retain(|(commit, _)| *commit >= newest);
         self.machine.handle(self.now, Input::Presented(SINK, self.newest));
         self.drain();
     }
@@ -180,9 +204,58 @@ impl Bench {
     }
 
     pub(super) fn finish_copy(&mut self) {
-        let target = self.copying.remove(0);
-        self.machine.handle(self.now, Input::Copied(SINK, target, 1));
+        let (target, _) = self.copying.remove(0);
+        self.input(Input::Copied(SINK, target, 1));
+    }
+
+    pub(super) fn finish_copies(&mut self) {
+        while !self.copying.is_empty() {
+            self.finish_copy();
+        }
+    }
+
+    pub(super) fn finish_imports(&mut self) {
+        while let Some(import) = self.importing.pop() {
+            self.input(Input::Imported(SINK, import));
+        }
+    }
+
+    pub(super) fn input(&mut self, input: Input) {
+        self.machine.handle(self.now, input);
         self.drain();
+    }
+
+    pub(super) fn release_one(&mut self, i: usize) {
+        if i < self.held.len() {
+            self.release_nth(i);
+        }
+    }
+
+    /// What must hold whenever nothing is left to do.
+    pub(super) fn check(&self) {
+        if let Some(wakeup) = self.machine.wakeup() {
+            assert!(wakeup > self.now, "the machine wants to be woken in the past");
+        }
+        assert!(self.copying.len() <= 1, "one copy at a time");
+        let targets = self.held.iter().filter(|(_, storage)| storage.is_none()).count();
+        assert!(targets <= crate::frame::TARGETS, "{targets} targets are held");
+    }
+
+    /// What the sink reads of the guest's memory now.
+    fn reads(&self, storage: u64) -> bool {
+        self.held.iter().any(|(_, held)| *held == Some(storage))
+            || self.again.iter().any(|(_, again)| again.storage.ino == storage)
+            || self.copying.iter().any(|(_, copied)| *copied == storage)
+    }
+
+    /// An ack that was not forced says that the guest may write all but the current buffer.
+    fn check_ack(&self) {
+        let others = self.held.iter().filter_map(|(_, storage)| *storage);
+        let others = others.chain(self.copying.iter().map(|(_, storage)| *storage));
+        let others = others.chain(self.again.iter().map(|(_, again)| again.storage.ino));
+        for storage in others {
+            assert_eq!(storage, self.current, "acked while storage {storage} is still read");
+        }
     }
 
     /// What was done since the last call.
@@ -197,9 +270,11 @@ impl Bench {
     pub(super) fn drain(&mut self) {
         while let Some(output) = self.machine.poll() {
             let mut answer = None;
-            self.did.push(match output {
+            let did = match output {
                 Output::Import { import, .. } => {
-                    if !self.slow_imports {
+                    if self.slow_imports {
+                        self.importing.push(import);
+                    } else {
                         answer = Some(if self.fail_imports {
                             Input::Refused(SINK, import)
                         } else {
@@ -209,9 +284,13 @@ impl Bench {
                     Did::Import(import.storage.ino, import.slot)
                 }
                 Output::Show { commit, import, damage, .. } => {
+                    assert_eq!(
+                        import.storage.ino, self.current,
+                        "only the current buffer is shown"
+                    );
                     self.newest = commit;
                     self.last_damage = Some(damage);
-                    self.held.push((commit, Some(import.storage.ino)));
+                    self.hold(commit, import);
                     Did::Show(import.storage.ino)
                 }
                 Output::Copy { target, buffer, damage, .. } => {
@@ -219,23 +298,33 @@ impl Bench {
                     if self.fail_copies {
                         answer = Some(Input::CopyFailed(SINK, target));
                     } else if self.slow_copies {
-                        self.copying.push(target);
+                        self.copying.push((target, self.ino(buffer)));
                     } else {
                         answer = Some(Input::Copied(SINK, target, 1));
                     }
                     Did::Copy(self.ino(buffer))
                 }
                 Output::ShowCopy { commit, buffer, damage, .. } => {
+                    assert_eq!(self.ino(buffer), self.current, "only the current buffer is shown");
                     self.newest = commit;
                     self.last_damage = Some(damage);
                     self.held.push((commit, None));
                     Did::ShowCopy(self.ino(buffer))
                 }
                 Output::Blank(_) => Did::Blank,
-                Output::Ack { forced, .. } => Did::Ack { forced },
+                Output::Ack { forced, .. } => {
+                    if !forced {
+                        self.check_ack();
+                    }
+                    Did::Ack { forced }
+                }
                 Output::Refuse(_) => Did::Refuse,
-                Output::Retire(storage) => Did::Retire(storage.ino),
-            });
+                Output::Retire(storage) => {
+                    assert!(!self.reads(storage.ino), "retired while it is read");
+                    Did::Retire(storage.ino)
+                }
+            };
+            self.did.push(did);
             if let Some(answer) = answer {
                 self.machine.handle(self.now, answer);
             }

@@ -1,0 +1,121 @@
+//! The program from outside, on a machine that has neither QEMU nor a compositor: one clear sentence
+//! for each mistake, the right exit code, nothing left behind.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The program, without any environment that could lead to a bus or a compositor.
+fn fanlight(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_fanlight"))
+        .args(args)
+        .env_clear()
+        .output()
+        .expect("the program starts")
+}
+
+/// Asserts the exit code, and that stderr is one sentence that says all of `words`.
+fn fails(args: &[&str], code: i32, words: &[&str]) {
+    let output = fanlight(args);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(code), "{args:?}: {stderr}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{args:?}: {stderr}");
+    for word in words {
+        assert!(stderr.contains(word), "{args:?} does not say \"{word}\": {stderr}");
+    }
+}
+
+#[test]
+fn no_bus_names_the_remedy() {
+    let words = ["session bus", "DBUS_SESSION_BUS_ADDRESS"];
+    fails(&["view"], 1, &words);
+    fails(&["list"], 1, &words);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.png");
+    fails(&["dump", "-o", file.to_str().unwrap()], 1, &words);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0, "no partial file");
+}
+
+#[test]
+fn an_unknown_scheme_is_named_beside_the_known_ones() {
+    for verb in [&["view", "vnc:1"][..], &["list", "vnc:1"], &["dump", "vnc:1", "-o", "/tmp/a.png"]]
+    {
+        fails(verb, 2, &["vnc:", "qemu:", "qmp:/"]);
+    }
+    fails(&["view", "my-vm"], 2, &["no scheme", "qemu:"]);
+    fails(&["view", "qemu:?console=first"], 2, &["console"]);
+    fails(&["view", "qmp:vm.sock"], 2, &["absolute path"]);
+}
+
+#[test]
+fn a_missing_socket_is_named() {
+    fails(&["view", "qmp:/nowhere/vm.sock"], 1, &["/nowhere/vm.sock", "-qmp unix:"]);
+    fails(&["view", "qemu+unix:/nowhere/bus.sock"], 1, &["/nowhere/bus.sock", "dbus-daemon"]);
+}
+
+#[test]
+fn an_output_that_can_not_be_written_is_told_before_the_guest_is_asked() {
+    fails(&["dump", "-o", "/nowhere/a.png"], 1, &["/nowhere/a.png", "No such file"]);
+    fails(&["dump", "-o", "/proc/a.png"], 1, &["/proc/a.png"]);
+    let folder = tempfile::tempdir().unwrap();
+    fails(&["dump", "-o", folder.path().to_str().unwrap()], 1, &["directory"]);
+    fails(&["dump", "-n", "2", "-o", "-"], 2, &["standard output"]);
+    fails(&["dump", "-n", "2", "-o", "a-%s.png"], 2, &["%d"]);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn bad_numbers_are_refused() {
+    for args in [
+        &["dump", "-o", "a.png", "-n", "0"][..],
+        &["dump", "-o", "a.png", "--timeout", "soon"],
+        &["dump", "-o", "a.png", "--timeout", "0"],
+        &["dump", "-o", "a.png", "--timeout", "-1"],
+        &["view", "--ack-deadline", "0"],
+        &["view", "--ack-deadline", "5000"],
+        &["view", "--present", "fast"],
+        &["view", "--stats=xml"],
+        &["dump"],
+        &["peek"],
+    ] {
+        let output = fanlight(args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains("--help"), "{args:?}: {stderr}");
+    }
+}
+
+#[test]
+fn every_verb_has_help_with_examples() {
+    for args in [&["--help"][..], &["view", "--help"], &["dump", "--help"], &["list", "--help"]] {
+        let output = fanlight(args);
+        assert!(output.status.success());
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(text.contains("Examples:\n"), "{args:?}: {text}");
+    }
+    assert!(fanlight(&["--version"]).stdout.starts_with(b"fanlight "));
+}
+
+/// The command lines of the README that need a guest are understood: without one they fail for
+/// the lack of a bus, and not because of their words. The rig's tests run them with one.
+#[test]
+fn commands_of_the_readme_are_understood() {
+    let readme =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let mut tried = 0;
+    let mut in_shell = false;
+    for line in readme.lines() {
+        if line.starts_with("```") {
+            in_shell = line == "```sh";
+            continue;
+        }
+        let command = line.split('#').next().unwrap_or("").trim();
+        let Some(args) = command.strip_prefix("fanlight ").filter(|_| in_shell) else { continue };
+        let args: Vec<_> = args.split_whitespace().collect();
+        let output = fanlight(&args);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_ne!(output.status.code(), Some(2), "{command}: {stderr}");
+        tried += 1;
+    }
+    assert!(tried >= 3, "the README shows how the program is used");
+}
