@@ -187,6 +187,8 @@ impl<K: Sink> Session<K> {
             Err(error) => return Err(error.into()),
         };
         let woken = wake.is_some() && !fds[0].revents().is_empty();
+        // What has arrived comes before what is late without it.
+        self.pump();
         self.handle(Input::Tick);
         self.pump();
         Ok(if woken {

@@ -1,0 +1,131 @@
+//! End to end, with everything real: QEMU, its guests, udmabuf, weston on llvmpipe, the program.
+//!
+//! `cargo rig test` runs this in its machine. Elsewhere each test is skipped, and says why.
+
+#[path = "e2e/ends.rs"]
+mod ends;
+#[path = "e2e/flips.rs"]
+mod flips;
+#[path = "e2e/linux.rs"]
+mod linux;
+#[path = "e2e/moving.rs"]
+mod moving;
+#[path = "e2e/stale.rs"]
+mod stale;
+#[path = "e2e/stills.rs"]
+mod stills;
+#[path = "e2e/words.rs"]
+mod words;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use fanlight_stage::Result;
+use libtest_mimic::{Arguments, Trial};
+
+/// A test, and what it needs beyond the machine.
+struct Test {
+    name: &'static str,
+    needs: Needs,
+    run: fn() -> Result<()>,
+}
+
+#[derive(PartialEq, Eq)]
+enum Needs {
+    Machine,
+    /// The Linux guest, which boots once for all, meanwhile.
+    Linux,
+    /// More time: only with `--long`.
+    Time,
+}
+
+const fn test(name: &'static str, run: fn() -> Result<()>) -> Test {
+    Test { name, needs: Needs::Machine, run }
+}
+
+const fn linux(name: &'static str, run: fn() -> Result<()>) -> Test {
+    Test { name, needs: Needs::Linux, run }
+}
+
+const fn long(name: &'static str, run: fn() -> Result<()>) -> Test {
+    Test { name, needs: Needs::Time, run }
+}
+
+/// In this order: what needs Linux comes last, because it has to boot.
+const TESTS: &[Test] = &[
+    test(
+        "stale_page_is_shown_by_the_old_buffer_and_cured_by_the_fresh_one",
+        stale::shown_and_cured,
+    ),
+    test("still_firmware_text_gl_on", stills::firmware_gl_on),
+    test("still_firmware_text_gl_off", stills::firmware_gl_off),
+    test("still_boot_sector_gl_on", stills::paint_gl_on),
+    test("still_boot_sector_gl_off", stills::paint_gl_off),
+    test("still_boot_sector_without_linux_dmabuf", stills::paint_on_pixman),
+    test("moving_boot_sector_never_goes_back_in_dumps", moving::dumps),
+    test("moving_boot_sector_is_whole_at_each_pause", moving::pauses),
+    test("peer_to_peer_through_qmp", words::peer_to_peer),
+    test("list_names_every_console", words::list),
+    test("no_qemu_on_the_bus_is_said", words::no_qemu),
+    test("several_machines_have_to_be_chosen_from", words::several),
+    test("no_wayland_display_is_said", words::no_wayland),
+    test("a_timeout_leaves_whole_files_only", words::timeout),
+    test("qemu_killed_is_said_by_viewer_and_dump", ends::qemu_killed),
+    test("compositor_killed_leaves_the_guest_running", ends::compositor_killed),
+    test("viewer_gone_leaves_the_guest_running", ends::viewer_killed),
+    linux("still_linux_console_and_frame_gl_on_blob", linux::still_and_text),
+    linux("flips_are_whole_and_never_go_back_in_dumps", flips::dumps),
+    linux("flips_are_whole_and_never_go_back_in_screenshots", flips::screenshots),
+    linux("flips_direct_copy_nothing_and_force_nothing", flips::direct),
+    linux("a_change_of_mode_is_followed", linux::mode),
+    long("still_linux_gl_on_without_blob", linux::long_gl_on),
+    long("still_linux_gl_off_blob", linux::long_gl_off_blob),
+    long("still_linux_gl_off_without_blob", linux::long_gl_off),
+];
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // One guest at a time: all is emulated on two processors.
+    arguments.test_threads = Some(1);
+    let lacks = what_lacks();
+    let long = std::env::var_os("FANLIGHT_LONG").is_some();
+    let chosen = |test: &Test| {
+        arguments.filter.as_ref().is_none_or(|f| match arguments.exact {
+            true => f == test.name,
+            false => test.name.contains(f.as_str()),
+        })
+    };
+    let skip = |test: &Test| match &lacks {
+        Some(lack) => Some(lack.clone()),
+        None if test.needs == Needs::Time && !long => Some("takes minutes: --long".to_owned()),
+        None => None,
+    };
+    if !arguments.list {
+        for test in TESTS.iter().filter(|test| chosen(test)) {
+            if let Some(reason) = skip(test) {
+                println!("SKIP {}: {reason}", test.name);
+            }
+        }
+    }
+    if lacks.is_none()
+        && !arguments.list
+        && TESTS.iter().any(|t| chosen(t) && t.needs == Needs::Linux)
+    {
+        linux::boot_meanwhile();
+    }
+    let trials = TESTS.iter().map(|test| {
+        let run = move || (test.run)().map_err(|error| error.to_string().into());
+        Trial::test(test.name, run).with_ignored_flag(skip(test).is_some())
+    });
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    linux::end();
+    conclusion.exit_code()
+}
+
+/// What is missing here, if anything.
+fn what_lacks() -> Option<String> {
+    let missing = ["/dev/udmabuf", "/dev/dri/renderD128"].iter().find(|p| !Path::new(p).exists());
+    let lack = missing.map(|path| format!("there is no {path}"));
+    let guests = || fanlight_stage::guests::Guests::find().err().map(|error| error.to_string());
+    lack.or_else(guests).map(|lack| format!("{lack}; `cargo rig test` runs it in its machine"))
+}

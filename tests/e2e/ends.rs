@@ -1,0 +1,78 @@
+//! Ends that nobody asked for: of QEMU, of the compositor, of the viewer.
+
+use fanlight_stage::child::{Child, Output};
+use fanlight_stage::guests::{Guests, Paint};
+use fanlight_stage::pattern;
+use fanlight_stage::qemu::{Guest, Setup};
+use fanlight_stage::viewer::{Viewer, fanlight};
+use fanlight_stage::weston::{Renderer, Shell, Weston};
+use fanlight_stage::{Error, Result};
+
+use crate::stills::{bus, dumped, same, soon};
+
+/// Fails unless the program ends with code 1 and a last sentence that says `word`.
+fn ends_with_a_sentence(child: &mut Child, word: &str) -> Result<()> {
+    let status = child.wait(soon())?;
+    let said = child.output(Output::Err)?;
+    let last = said.lines().last().unwrap_or_default();
+    if status.code() == Some(1) && last.starts_with("fanlight: ") && last.contains(word) {
+        return Ok(());
+    }
+    Err(Error::new(format!("ended with {status}, saying: {said}")))
+}
+
+pub(crate) fn qemu_killed() -> Result<()> {
+    let (dir, bus) = bus()?;
+    let setup = Setup::new("paint", Guest::Paint(Paint { hold_ms: 20, ..Paint::default() }));
+    let mut qemu = setup.on(&bus).gl(true).start(&Guests::find()?, &dir)?;
+    qemu.line.frame(2, soon())?;
+    let weston = Weston::start(Shell::Kiosk, Renderer::Gl, (640, 480), &dir)?;
+    let mut viewer = Viewer::start("view-killed", "qemu:paint", &[], (&bus, &weston), &dir)?;
+    viewer.wait_count("frames", 3, soon())?;
+    let mut dump = fanlight(&bus);
+    dump.args(["dump", "qemu:paint", "-n", "100000", "--timeout", "100", "-o"]);
+    dump.arg(dir.path().join("killed-%d.png"));
+    let mut dump = Child::spawn("dump-killed", "it", dump, &dir)?;
+    let first = dir.path().join("killed-1.png");
+    let deadline = soon();
+    // In the middle of its drawing.
+    while !fanlight_stage::picture::is_whole_png(&first) && !deadline.left().is_zero() {
+        qemu.line.frame(0, soon())?;
+    }
+    drop(qemu);
+    ends_with_a_sentence(viewer.child(), "gone")?;
+    ends_with_a_sentence(&mut dump, "gone")
+}
+
+/// The guest draws one more frame and QEMU shows it to whoever comes next.
+pub(crate) fn compositor_killed() -> Result<()> {
+    let (dir, bus) = bus()?;
+    let paint = Paint { hold_ms: 0, frames: 2, ..Paint::default() };
+    let setup = Setup::new("paint", Guest::Paint(paint)).on(&bus).gl(true);
+    let mut qemu = setup.start(&Guests::find()?, &dir)?;
+    qemu.line.done(soon())?;
+    let weston = Weston::start(Shell::Kiosk, Renderer::Gl, (640, 480), &dir)?;
+    let mut viewer = Viewer::start("view-orphan", "qemu:paint", &[], (&bus, &weston), &dir)?;
+    viewer.wait_count("frames", 1, soon())?;
+    drop(weston);
+    ends_with_a_sentence(viewer.child(), "compositor")?;
+    let frame = qemu.line.paint_one_more(soon())?;
+    let known = pattern::expected(frame, 640, 480);
+    same("the next frame", &dumped("qemu:paint", &bus, &dir)?, &known)
+}
+
+pub(crate) fn viewer_killed() -> Result<()> {
+    let (dir, bus) = bus()?;
+    let paint = Paint { hold_ms: 0, frames: 2, ..Paint::default() };
+    let setup = Setup::new("paint", Guest::Paint(paint)).on(&bus).gl(true);
+    let mut qemu = setup.start(&Guests::find()?, &dir)?;
+    qemu.line.done(soon())?;
+    let weston = Weston::start(Shell::Kiosk, Renderer::Gl, (640, 480), &dir)?;
+    let viewer = Viewer::start("view-gone", "qemu:paint", &[], (&bus, &weston), &dir)?;
+    viewer.wait_count("frames", 1, soon())?;
+    // Killed, not asked: it can't say goodbye.
+    drop(viewer);
+    let frame = qemu.line.paint_one_more(soon())?;
+    let known = pattern::expected(frame, 640, 480);
+    same("the next frame", &dumped("qemu:paint", &bus, &dir)?, &known)
+}

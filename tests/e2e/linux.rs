@@ -1,0 +1,176 @@
+//! The Linux guest, which boots once for all tests that want it, while others run.
+
+use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::thread::{self, JoinHandle};
+
+use fanlight_stage::bus::Bus;
+use fanlight_stage::guests::Guests;
+use fanlight_stage::line::Command;
+use fanlight_stage::qemu::{Guest, Qemu, Setup};
+use fanlight_stage::rundir::RunDir;
+use fanlight_stage::viewer::Viewer;
+use fanlight_stage::wait::Deadline;
+use fanlight_stage::weston::{Renderer, Shell, Weston};
+use fanlight_stage::{Error, Image, Result, pattern};
+use std::sync::Arc;
+
+use crate::stills::{bus, dumped, same, soon};
+
+/// A booted guest on a bus of its own, called "linux".
+pub(crate) struct Linux {
+    pub(crate) qemu: Qemu,
+    pub(crate) bus: Bus,
+    pub(crate) dir: Arc<RunDir>,
+    pub(crate) size: (u32, u32),
+}
+
+enum Shared {
+    Booting(JoinHandle<Result<Linux>>),
+    Ready(Box<Linux>),
+    Failed(String),
+    Ended,
+}
+
+static SHARED: OnceLock<Mutex<Shared>> = OnceLock::new();
+
+fn boot(gl: bool, blob: bool) -> Result<Linux> {
+    let (dir, bus) = bus()?;
+    let setup = Setup::new("linux", Guest::Linux(None)).on(&bus).gl(gl).blob(blob);
+    let mut qemu = setup.start(&Guests::find()?, &dir)?;
+    let ready = qemu.line.ready(Deadline::seconds(900));
+    let size = ready.map_err(|e| qemu.failure(&format!("does not boot: {e}")))?;
+    Ok(Linux { qemu, bus, dir, size })
+}
+
+/// Starts to boot the shared one: gl=on, blob=true.
+pub(crate) fn boot_meanwhile() {
+    SHARED.get_or_init(|| Mutex::new(Shared::Booting(thread::spawn(|| boot(true, true)))));
+}
+
+/// The shared one, once it is there.
+pub(crate) struct Lent(MutexGuard<'static, Shared>);
+
+impl std::ops::Deref for Lent {
+    type Target = Linux;
+    fn deref(&self) -> &Linux {
+        match &*self.0 {
+            Shared::Ready(linux) => linux,
+            _ => unreachable!("lent only when it is ready"),
+        }
+    }
+}
+
+impl std::ops::DerefMut for Lent {
+    fn deref_mut(&mut self) -> &mut Linux {
+        match &mut *self.0 {
+            Shared::Ready(linux) => linux,
+            _ => unreachable!("lent only when it is ready"),
+        }
+    }
+}
+
+pub(crate) fn lend() -> Result<Lent> {
+    boot_meanwhile();
+    let shared = SHARED.get().ok_or_else(|| Error::new("nothing boots"))?;
+    // A test that panicked leaves the guest as it was.
+    let mut shared = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if let Shared::Booting(_) = &*shared
+        && let Shared::Booting(thread) = std::mem::replace(&mut *shared, Shared::Ended)
+    {
+        *shared = match thread.join() {
+            Ok(Ok(linux)) => Shared::Ready(Box::new(linux)),
+            Ok(Err(error)) => Shared::Failed(error.to_string()),
+            Err(_) => Shared::Failed("the thread that boots it panicked".to_owned()),
+        };
+    }
+    match &*shared {
+        Shared::Ready(_) => Ok(Lent(shared)),
+        Shared::Failed(why) => Err(Error::new(why.clone())),
+        Shared::Booting(_) | Shared::Ended => Err(Error::new("the Linux guest has ended")),
+    }
+}
+
+/// Ends the shared one.
+pub(crate) fn end() {
+    if let Some(shared) = SHARED.get() {
+        let mut shared = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *shared = Shared::Ended;
+    }
+}
+
+impl Linux {
+    /// The compositor's picture of the viewer, once it is `known`.
+    fn viewed(&self, known: &Image) -> Result<()> {
+        let mut weston = Weston::start(Shell::Kiosk, Renderer::Gl, self.size, &self.dir)?;
+        let viewer =
+            Viewer::start("view-linux", "qemu:linux", &[], (&self.bus, &weston), &self.dir)?;
+        viewer.wait_count("frames", 1, soon())?;
+        let shot = weston.screenshot()?;
+        viewer.finish(soon())?;
+        same("screenshot", &shot, known)
+    }
+
+    /// A still frame: dump, screenshot and, where QEMU has one, screendump.
+    fn frame(&mut self, frame: u32) -> Result<()> {
+        self.qemu.line.still(frame, soon())?;
+        let (width, height) = self.size;
+        let known = pattern::expected(frame, width, height);
+        same("dump and pattern", &dumped("qemu:linux", &self.bus, &self.dir)?, &known)?;
+        self.viewed(&known)?;
+        match self.qemu.qmp.screendump() {
+            Ok(screen) if (screen.width(), screen.height()) == self.size => {
+                same("screendump and pattern", &screen, &known)
+            }
+            // QEMU has no picture of a scanout that lies in the guest's memory: the pattern is
+            // what the others were compared with.
+            _ => Ok(()),
+        }
+    }
+
+    /// The kernel's console: no pattern is known, so the two ways are compared with each other.
+    fn text(&mut self) -> Result<()> {
+        self.qemu.line.tell(&Command::Text("Fanlight was here".to_owned()), soon())?;
+        let text = dumped("qemu:linux", &self.bus, &self.dir)?;
+        let lit = text.pixels().iter().filter(|pixel| **pixel != [0; 3]).count();
+        if lit < 200 {
+            return Err(Error::new(format!("the console shows no text: {lit} pixels are lit")));
+        }
+        self.viewed(&text)
+    }
+}
+
+pub(crate) fn still_and_text() -> Result<()> {
+    let mut linux = lend()?;
+    linux.frame(9)?;
+    linux.text()
+}
+
+pub(crate) fn mode() -> Result<()> {
+    let mut linux = lend()?;
+    let (width, height) = linux.size;
+    linux.qemu.line.tell(&Command::Mode { width: 800, height: 600 }, soon())?;
+    linux.size = (800, 600);
+    let small = linux.frame(21);
+    linux.qemu.line.tell(&Command::Mode { width, height }, soon())?;
+    linux.size = (width, height);
+    small.and_then(|()| linux.frame(22))
+}
+
+fn long(gl: bool, blob: bool) -> Result<()> {
+    let mut linux = boot(gl, blob)?;
+    linux.frame(5)?;
+    linux.text()
+}
+
+pub(crate) fn long_gl_on() -> Result<()> {
+    long(true, false)
+}
+
+/// QEMU 11.1 sends its standard input as the map's handle here.
+pub(crate) fn long_gl_off_blob() -> Result<()> {
+    long(false, true)
+}
+
+pub(crate) fn long_gl_off() -> Result<()> {
+    long(false, false)
+}
