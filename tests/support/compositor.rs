@@ -1,0 +1,226 @@
+//! A compositor inside the test, on a thread of its own: it does nothing but write down what the
+//! client does, and say what the test wants said. What no client should do makes it panic.
+
+#[path = "compositor_dmabuf.rs"]
+pub mod dmabuf;
+#[path = "compositor_surfaces.rs"]
+pub mod surfaces;
+
+use std::net::Shutdown;
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, poll};
+use wayland_protocols::wp::linux_dmabuf::zv1::server::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
+use wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
+use wayland_protocols::wp::viewporter::server::wp_viewporter::WpViewporter;
+use wayland_protocols::xdg::decoration::zv1::server::zxdg_decoration_manager_v1::ZxdgDecorationManagerV1;
+use wayland_protocols::xdg::shell::server::xdg_wm_base::XdgWmBase;
+use wayland_server::backend::ClientData;
+use wayland_server::protocol::wl_compositor::WlCompositor;
+use wayland_server::protocol::wl_shm::WlShm;
+use wayland_server::protocol::wl_subcompositor::WlSubcompositor;
+use wayland_server::{Client, DataInit, Display, DisplayHandle, GlobalDispatch, New, Resource};
+
+use dmabuf::{Answer, Pair};
+
+/// Longer than anything here takes; past it the test fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What the compositor is like.
+#[derive(Clone, Debug)]
+pub struct Script {
+    /// Globals that it hasn't got.
+    pub without: &'static [&'static str],
+    /// Version of linux-dmabuf.
+    pub dmabuf: u32,
+    /// What it takes as dma-bufs.
+    pub pairs: Vec<Pair>,
+    /// How it answers `create`.
+    pub answer: Answer,
+    /// The size in the first configure; zero leaves it to the client.
+    pub size: (i32, i32),
+}
+
+/// Everything that was seen and that can be answered.
+#[derive(Debug)]
+pub struct Server {
+    pub script: Script,
+    pub display: DisplayHandle,
+    pub client: Client,
+    /// Another handle of the client's socket.
+    pub socket: UnixStream,
+    pub surfaces: surfaces::Surfaces,
+    pub dmabuf: dmabuf::Dmabuf,
+    /// The client has gone.
+    pub gone: bool,
+}
+
+impl Server {
+    /// Ends the connection without a word.
+    pub fn hang_up(&self) {
+        self.socket.shutdown(Shutdown::Both).unwrap();
+    }
+}
+
+/// The test's hold on the compositor; it ends with it.
+#[derive(Debug)]
+pub struct Compositor {
+    shared: Arc<Shared>,
+    stop: Option<UnixStream>,
+    thread: Option<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    server: Mutex<Server>,
+    changed: Condvar,
+}
+
+impl Compositor {
+    /// Starts it, with one client at the other end of the socket.
+    pub fn start(script: Script) -> (Self, UnixStream) {
+        let mut display = Display::<Server>::new().unwrap();
+        let handle = display.handle();
+        globals(&handle, &script);
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let socket = ours.try_clone().unwrap();
+        let client = handle.clone().insert_client(ours, Arc::new(NoData)).unwrap();
+        let server = Server {
+            script,
+            display: handle,
+            client,
+            socket,
+            surfaces: surfaces::Surfaces::default(),
+            dmabuf: dmabuf::Dmabuf::default(),
+            gone: false,
+        };
+        let shared = Arc::new(Shared { server: Mutex::new(server), changed: Condvar::new() });
+        let (stop, stopped) = UnixStream::pair().unwrap();
+        let thread = thread::spawn({
+            let shared = Arc::clone(&shared);
+            move || serve(&mut display, &shared, &stopped)
+        });
+        (Self { shared, stop: Some(stop), thread: Some(thread) }, theirs)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Server> {
+        self.shared.server.lock().expect("the compositor found something wrong (see above)")
+    }
+
+    /// Looks at the server or makes it say something.
+    pub fn with<T>(&self, f: impl FnOnce(&mut Server) -> T) -> T {
+        let mut server = self.lock();
+        let value = f(&mut server);
+        server.display.flush_clients().unwrap();
+        value
+    }
+
+    /// Waits until the client has done something.
+    pub fn wait<T>(&self, what: &str, mut f: impl FnMut(&mut Server) -> Option<T>) -> T {
+        let until = Instant::now() + PATIENCE;
+        let mut server = self.lock();
+        loop {
+            if let Some(value) = f(&mut server) {
+                server.display.flush_clients().unwrap();
+                return value;
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "waited in vain for {what}: {server:#?}");
+            server = self
+                .shared
+                .changed
+                .wait_timeout(server, left)
+                .expect("the compositor found something wrong (see above)")
+                .0;
+        }
+    }
+}
+
+impl Drop for Compositor {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+        let ended = self.thread.take().unwrap().join();
+        if !thread::panicking() {
+            ended.expect("the compositor found something wrong (see above)");
+        }
+    }
+}
+
+fn serve(display: &mut Display<Server>, shared: &Shared, stopped: &UnixStream) {
+    loop {
+        let mut fds = [
+            PollFd::from_borrowed_fd(display.as_fd(), PollFlags::IN),
+            PollFd::new(stopped, PollFlags::IN),
+        ];
+        poll(&mut fds, None).unwrap();
+        let stop = !fds[1].revents().is_empty();
+        {
+            // What the client's last words were is judged too.
+            let mut server = shared.server.lock().unwrap_or_else(PoisonError::into_inner);
+            display.dispatch_clients(&mut server).unwrap();
+            display.flush_clients().unwrap();
+            let handle = server.display.backend_handle();
+            server.gone = handle.get_client_data(server.client.id()).is_err();
+        }
+        shared.changed.notify_all();
+        if stop {
+            return;
+        }
+    }
+}
+
+#[derive(Debug)]
+struct NoData;
+
+impl ClientData for NoData {}
+
+fn globals(handle: &DisplayHandle, script: &Script) {
+    fn offer<I>(handle: &DisplayHandle, script: &Script, version: u32)
+    where
+        I: Resource + 'static,
+        Server: GlobalDispatch<I, ()>,
+    {
+        if !script.without.contains(&I::interface().name) {
+            handle.create_global::<Server, I, ()>(version, ());
+        }
+    }
+    offer::<WlCompositor>(handle, script, 6);
+    offer::<WlSubcompositor>(handle, script, 1);
+    offer::<WlShm>(handle, script, 1);
+    offer::<XdgWmBase>(handle, script, 6);
+    offer::<ZxdgDecorationManagerV1>(handle, script, 1);
+    offer::<WpViewporter>(handle, script, 1);
+    offer::<WpSinglePixelBufferManagerV1>(handle, script, 1);
+    offer::<ZwpLinuxDmabufV1>(handle, script, script.dmabuf);
+}
+
+macro_rules! plain_globals {
+    ($($interface:ty),*) => {$(
+        impl GlobalDispatch<$interface, ()> for Server {
+            fn bind(
+                _: &mut Self,
+                _: &DisplayHandle,
+                _: &Client,
+                resource: New<$interface>,
+                (): &(),
+                init: &mut DataInit<'_, Self>,
+            ) {
+                init.init(resource, ());
+            }
+        }
+    )*};
+}
+
+plain_globals!(
+    WlCompositor,
+    WlSubcompositor,
+    WlShm,
+    XdgWmBase,
+    ZxdgDecorationManagerV1,
+    WpViewporter,
+    WpSinglePixelBufferManagerV1
+);

@@ -1,0 +1,402 @@
+//! Surfaces, buffers and windows of the compositor.
+
+use std::os::fd::OwnedFd;
+
+use rustix::io::pread;
+use wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::{
+    self as pixel_v1, WpSinglePixelBufferManagerV1,
+};
+use wayland_protocols::wp::viewporter::server::wp_viewport::{self, WpViewport};
+use wayland_protocols::wp::viewporter::server::wp_viewporter::{self, WpViewporter};
+use wayland_protocols::xdg::decoration::zv1::server::{
+    zxdg_decoration_manager_v1::{self, ZxdgDecorationManagerV1},
+    zxdg_toplevel_decoration_v1::{self, ZxdgToplevelDecorationV1},
+};
+use wayland_protocols::xdg::shell::server::{
+    xdg_surface::{self, XdgSurface},
+    xdg_toplevel::{self, XdgToplevel},
+    xdg_wm_base::{self, XdgWmBase},
+};
+use wayland_server::protocol::{
+    wl_buffer::{self, WlBuffer},
+    wl_callback::{self, WlCallback},
+    wl_compositor::{self, WlCompositor},
+    wl_output::Transform,
+    wl_region::{self, WlRegion},
+    wl_shm::{self, WlShm},
+    wl_shm_pool::{self, WlShmPool},
+    wl_subcompositor::{self, WlSubcompositor},
+    wl_subsurface::{self, WlSubsurface},
+    wl_surface::{self, WlSurface},
+};
+use wayland_server::{Client, DataInit, Dispatch, DisplayHandle, Resource, WEnum};
+
+use super::Server;
+use super::dmabuf::PlaneSeen;
+
+/// Where a buffer's pixels are.
+#[derive(Debug)]
+pub enum Pixels {
+    Shm {
+        fd: OwnedFd,
+        offset: i32,
+        stride: i32,
+    },
+    Dmabuf {
+        planes: Vec<PlaneSeen>,
+        format: u32,
+    },
+    /// One, of that colour.
+    Single([u32; 4]),
+}
+
+/// A wl_buffer.
+#[derive(Debug)]
+pub struct BufferSeen {
+    pub buffer: WlBuffer,
+    pub size: (i32, i32),
+    pub pixels: Pixels,
+    pub destroyed: bool,
+}
+
+impl BufferSeen {
+    pub fn new(buffer: WlBuffer, size: (i32, i32), pixels: Pixels) -> Self {
+        Self { buffer, size, pixels, destroyed: false }
+    }
+
+    /// Its rows, without what pads them.
+    pub fn rows(&self) -> Vec<Vec<u8>> {
+        let (fd, offset, stride) = match &self.pixels {
+            Pixels::Shm { fd, offset, stride } => (fd, *offset as u64, *stride as u64),
+            Pixels::Dmabuf { planes, .. } => {
+                (&planes[0].fd, u64::from(planes[0].offset), u64::from(planes[0].stride))
+            }
+            Pixels::Single(_) => panic!("a single pixel has no rows"),
+        };
+        let row = |y: u64| {
+            let mut row = vec![0; self.size.0 as usize * 4];
+            assert_eq!(pread(fd, &mut row, offset + stride * y), Ok(row.len()));
+            row
+        };
+        (0..self.size.1 as u64).map(row).collect()
+    }
+}
+
+/// What a commit attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attached {
+    /// What was there stays.
+    Same,
+    Null,
+    /// An index into the buffers.
+    Buffer(usize),
+}
+
+/// One commit, with the surface's state as it is from then on.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    pub attached: Attached,
+    /// x, y, width, height, in pixels of the buffer.
+    pub damage: Vec<(i32, i32, i32, i32)>,
+    pub transform: Transform,
+    pub source: Option<(f64, f64, f64, f64)>,
+    pub destination: Option<(i32, i32)>,
+    /// Of a subsurface, within its parent.
+    pub position: (i32, i32),
+    /// It waits for the parent's commit.
+    pub sync: bool,
+    pub frame: Option<WlCallback>,
+}
+
+impl Default for Commit {
+    fn default() -> Self {
+        Self {
+            attached: Attached::Same,
+            damage: Vec::new(),
+            transform: Transform::Normal,
+            source: None,
+            destination: None,
+            position: (0, 0),
+            sync: false,
+            frame: None,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct SurfaceSeen {
+    pub surface: WlSurface,
+    pub commits: Vec<Commit>,
+    pub destroyed: bool,
+    pending: Commit,
+    holds: Attached,
+}
+
+/// All surfaces and buffers, in the order in which they were made.
+#[derive(Debug, Default)]
+pub struct Surfaces {
+    pub surfaces: Vec<SurfaceSeen>,
+    pub buffers: Vec<BufferSeen>,
+    pub toplevel: Option<XdgToplevel>,
+    pub xdg: Option<XdgSurface>,
+    pub title: String,
+    pub app_id: String,
+    pub fullscreen: bool,
+    pub server_decorations: bool,
+    main: Option<usize>,
+    picture: Option<usize>,
+    configured: bool,
+    acked: bool,
+}
+
+impl Surfaces {
+    /// The window's own surface.
+    pub fn main(&self) -> &SurfaceSeen {
+        &self.surfaces[self.main.expect("a window")]
+    }
+
+    /// The surface with the picture.
+    pub fn picture(&self) -> &SurfaceSeen {
+        &self.surfaces[self.picture.expect("a subsurface")]
+    }
+
+    /// Commits that gave the picture a buffer, or took it away.
+    pub fn shown(&self) -> Vec<&Commit> {
+        let commits = self.picture().commits.iter();
+        commits.filter(|commit| commit.attached != Attached::Same).collect()
+    }
+}
+
+impl Server {
+    /// Tells the window its size and states.
+    pub fn configure(&mut self, (width, height): (i32, i32), states: &[xdg_toplevel::State]) {
+        let states = states.iter().flat_map(|&state| (state as u32).to_ne_bytes()).collect();
+        self.surfaces.toplevel.as_ref().unwrap().configure(width, height, states);
+        self.surfaces.xdg.as_ref().unwrap().configure(1);
+        self.surfaces.configured = true;
+        self.surfaces.acked = false;
+    }
+
+    fn commit(&mut self, index: usize) {
+        let Surfaces { surfaces, buffers, main, acked, .. } = &mut self.surfaces;
+        let surface = &mut surfaces[index];
+        let pending = surface.pending.clone();
+        surface.pending.attached = Attached::Same;
+        surface.pending.damage.clear();
+        surface.pending.frame = None;
+        if pending.attached != Attached::Same {
+            surface.holds = pending.attached;
+        }
+        if let Attached::Buffer(buffer) = surface.holds {
+            let buffer = &buffers[buffer];
+            let changed = matches!(pending.attached, Attached::Buffer(_));
+            assert!(!(changed && buffer.destroyed), "a destroyed buffer is committed");
+            if let Some((x, y, width, height)) = pending.source {
+                let inside =
+                    x + width <= f64::from(buffer.size.0) && y + height <= f64::from(buffer.size.1);
+                assert!(inside && x >= 0.0 && y >= 0.0, "source outside of the buffer");
+            }
+            if *main == Some(index) {
+                assert!(*acked, "a buffer before the configure was acknowledged");
+            }
+        }
+        surface.commits.push(pending);
+        let first = self.surfaces.main == Some(index) && !self.surfaces.configured;
+        if first {
+            self.configure(self.script.size, &[]);
+        }
+    }
+}
+
+/// Implements `Dispatch` for objects with that data.
+macro_rules! dispatch {
+    ($interface:ty, $data:ty, |$state:ident, $resource:ident, $request:ident, $udata:ident, $init:ident| $body:expr) => {
+        impl Dispatch<$interface, $data> for Server {
+            fn request(
+                $state: &mut Self,
+                _: &Client,
+                $resource: &$interface,
+                $request: <$interface as Resource>::Request,
+                $udata: &$data,
+                _: &DisplayHandle,
+                $init: &mut DataInit<'_, Self>,
+            ) {
+                $body
+            }
+        }
+    };
+}
+
+dispatch!(WlCompositor, (), |state, _r, request, _d, init| match request {
+    wl_compositor::Request::CreateSurface { id } => {
+        let index = state.surfaces.surfaces.len();
+        let surface = init.init(id, index);
+        state.surfaces.surfaces.push(SurfaceSeen {
+            surface,
+            commits: Vec::new(),
+            destroyed: false,
+            pending: Commit::default(),
+            holds: Attached::Null,
+        });
+    }
+    wl_compositor::Request::CreateRegion { id } => {
+        init.init(id, ());
+    }
+    other => panic!("wl_compositor: {other:?}"),
+});
+
+dispatch!(WlRegion, (), |_state, _r, request, _d, _i| match request {
+    wl_region::Request::Add { .. } | wl_region::Request::Destroy => {}
+    other => panic!("wl_region: {other:?}"),
+});
+
+dispatch!(WlSurface, usize, |state, _r, request, index, init| {
+    let surface = &mut state.surfaces.surfaces[*index];
+    match request {
+        wl_surface::Request::Destroy => surface.destroyed = true,
+        wl_surface::Request::Attach { buffer, x: 0, y: 0 } => {
+            surface.pending.attached = buffer.map_or(Attached::Null, |buffer| {
+                Attached::Buffer(*buffer.data::<usize>().expect("a buffer of ours"))
+            });
+        }
+        wl_surface::Request::DamageBuffer { x, y, width, height } => {
+            surface.pending.damage.push((x, y, width, height));
+        }
+        wl_surface::Request::Frame { callback } => {
+            surface.pending.frame = Some(init.init(callback, ()));
+        }
+        wl_surface::Request::SetOpaqueRegion { .. } => {}
+        wl_surface::Request::SetBufferTransform { transform: WEnum::Value(transform) } => {
+            surface.pending.transform = transform;
+        }
+        wl_surface::Request::Commit => state.commit(*index),
+        other => panic!("wl_surface: {other:?}"),
+    }
+});
+
+dispatch!(WlCallback, (), |_state, _r, request, _d, _i| {
+    let request: wl_callback::Request = request;
+    panic!("wl_callback: {request:?}")
+});
+
+dispatch!(WlSubcompositor, (), |state, _r, request, _d, init| match request {
+    wl_subcompositor::Request::GetSubsurface { id, surface, .. } => {
+        let index = *surface.data::<usize>().unwrap();
+        state.surfaces.picture = Some(index);
+        state.surfaces.surfaces[index].pending.sync = true;
+        init.init(id, index);
+    }
+    other => panic!("wl_subcompositor: {other:?}"),
+});
+
+dispatch!(WlSubsurface, usize, |state, _r, request, index, _i| {
+    let pending = &mut state.surfaces.surfaces[*index].pending;
+    match request {
+        wl_subsurface::Request::SetDesync => pending.sync = false,
+        wl_subsurface::Request::SetSync => pending.sync = true,
+        wl_subsurface::Request::SetPosition { x, y } => pending.position = (x, y),
+        wl_subsurface::Request::Destroy => {}
+        other => panic!("wl_subsurface: {other:?}"),
+    }
+});
+
+dispatch!(WlShm, (), |_state, _r, request, _d, init| match request {
+    wl_shm::Request::CreatePool { id, fd, size } => {
+        assert!(size > 0);
+        init.init(id, fd);
+    }
+    other => panic!("wl_shm: {other:?}"),
+});
+
+dispatch!(WlShmPool, OwnedFd, |state, _r, request, fd, init| match request {
+    wl_shm_pool::Request::CreateBuffer { id, offset, width, height, stride, format } => {
+        assert_eq!(format, WEnum::Value(wl_shm::Format::Xrgb8888));
+        assert!(width > 0 && height > 0 && stride >= 4 * width);
+        let buffer = init.init(id, state.surfaces.buffers.len());
+        let pixels = Pixels::Shm { fd: fd.try_clone().unwrap(), offset, stride };
+        state.surfaces.buffers.push(BufferSeen::new(buffer, (width, height), pixels));
+    }
+    wl_shm_pool::Request::Destroy => {}
+    other => panic!("wl_shm_pool: {other:?}"),
+});
+
+dispatch!(WlBuffer, usize, |state, _r, request, index, _i| match request {
+    wl_buffer::Request::Destroy => state.surfaces.buffers[*index].destroyed = true,
+    other => panic!("wl_buffer: {other:?}"),
+});
+
+dispatch!(WpSinglePixelBufferManagerV1, (), |state, _r, request, _d, init| match request {
+    pixel_v1::Request::CreateU32RgbaBuffer { id, r, g, b, a } => {
+        let buffer = init.init(id, state.surfaces.buffers.len());
+        let pixels = Pixels::Single([r, g, b, a]);
+        state.surfaces.buffers.push(BufferSeen::new(buffer, (1, 1), pixels));
+    }
+    other => panic!("wp_single_pixel_buffer_manager_v1: {other:?}"),
+});
+
+dispatch!(WpViewporter, (), |_state, _r, request, _d, init| match request {
+    wp_viewporter::Request::GetViewport { id, surface } => {
+        init.init(id, *surface.data::<usize>().unwrap());
+    }
+    other => panic!("wp_viewporter: {other:?}"),
+});
+
+dispatch!(WpViewport, usize, |state, _r, request, index, _i| {
+    let pending = &mut state.surfaces.surfaces[*index].pending;
+    match request {
+        wp_viewport::Request::SetSource { x: -1.0, y: -1.0, width: -1.0, height: -1.0 } => {
+            pending.source = None;
+        }
+        wp_viewport::Request::SetSource { x, y, width, height } => {
+            pending.source = Some((x, y, width, height));
+        }
+        wp_viewport::Request::SetDestination { width, height } => {
+            assert!(width > 0 && height > 0);
+            pending.destination = Some((width, height));
+        }
+        wp_viewport::Request::Destroy => {}
+        other => panic!("wp_viewport: {other:?}"),
+    }
+});
+
+dispatch!(XdgWmBase, (), |state, _r, request, _d, init| match request {
+    xdg_wm_base::Request::GetXdgSurface { id, surface } => {
+        state.surfaces.main = Some(*surface.data::<usize>().unwrap());
+        state.surfaces.xdg = Some(init.init(id, ()));
+    }
+    xdg_wm_base::Request::Destroy => {}
+    other => panic!("xdg_wm_base: {other:?}"),
+});
+
+dispatch!(XdgSurface, (), |state, _r, request, _d, init| match request {
+    xdg_surface::Request::GetToplevel { id } => {
+        state.surfaces.toplevel = Some(init.init(id, ()));
+    }
+    xdg_surface::Request::AckConfigure { .. } => state.surfaces.acked = true,
+    xdg_surface::Request::Destroy => {}
+    other => panic!("xdg_surface: {other:?}"),
+});
+
+dispatch!(XdgToplevel, (), |state, _r, request, _d, _i| match request {
+    xdg_toplevel::Request::SetTitle { title } => state.surfaces.title = title,
+    xdg_toplevel::Request::SetAppId { app_id } => state.surfaces.app_id = app_id,
+    xdg_toplevel::Request::SetFullscreen { output: None } => state.surfaces.fullscreen = true,
+    xdg_toplevel::Request::SetMinSize { .. } | xdg_toplevel::Request::Destroy => {}
+    other => panic!("xdg_toplevel: {other:?}"),
+});
+
+dispatch!(ZxdgDecorationManagerV1, (), |_state, _r, request, _d, init| match request {
+    zxdg_decoration_manager_v1::Request::GetToplevelDecoration { id, .. } => {
+        init.init(id, ());
+    }
+    other => panic!("zxdg_decoration_manager_v1: {other:?}"),
+});
+
+dispatch!(ZxdgToplevelDecorationV1, (), |state, _r, request, _d, _i| match request {
+    zxdg_toplevel_decoration_v1::Request::SetMode { mode } => {
+        state.surfaces.server_decorations =
+            mode == WEnum::Value(zxdg_toplevel_decoration_v1::Mode::ServerSide);
+    }
+    zxdg_toplevel_decoration_v1::Request::Destroy => {}
+    other => panic!("zxdg_toplevel_decoration_v1: {other:?}"),
+});
