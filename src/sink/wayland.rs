@@ -18,7 +18,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
-use wayland_client::backend::WaylandError as WireError;
+use wayland_client::backend::{ReadEventsGuard, WaylandError as WireError};
 use wayland_client::globals::registry_queue_init;
 use wayland_client::{Connection, EventQueue, QueueHandle};
 
@@ -63,6 +63,9 @@ impl Default for WindowOptions {
 }
 
 /// A window that shows frames.
+///
+/// Calls can leave events behind that its fd says nothing of: poll it after calls, and before the
+/// first wait.
 #[derive(Debug)]
 pub struct WaylandSink {
     state: State,
@@ -150,7 +153,7 @@ impl WaylandSink {
     /// Reads and handles what has arrived.
     fn pump(&mut self) {
         for _ in 0..READS_MAX {
-            let arrived = match self.queue.prepare_read().map(|guard| guard.read()) {
+            let arrived = match self.queue.prepare_read().map(ReadEventsGuard::read) {
                 // What was read by somebody else is yet to be handled.
                 None | Some(Ok(_)) => true,
                 Some(Err(error)) if would_block(&error) => false,
@@ -209,7 +212,8 @@ impl Sink for WaylandSink {
         let (Some(window), Some(wl_buffer)) = (window, imports.commit(import, commit)) else {
             return tracing::error!(?import, "shown without having been imported");
         };
-        let whole = Rect { x: 0, y: 0, width: u32::MAX, height: u32::MAX };
+        let Size { width, height } = buffer.layout.size;
+        let whole = Rect { x: 0, y: 0, width, height };
         let (rects, count) = match damage {
             Damage::Whole => (&[whole][..], 1),
             Damage::Rects { rects, count } => (&rects[..], usize::from(*count)),
@@ -232,7 +236,8 @@ impl Sink for WaylandSink {
             return tracing::error!(target, "shown without having been copied into");
         };
         let view = targets::view(buffer);
-        let shape = Shape { size: view.size(), origin: None, transform: Transform::Normal };
+        let size = view.size();
+        let shape = Shape { size, whole: size, origin: None, transform: Transform::Normal };
         let damage = visible_damage(&view, damage);
         window.present((globals, &self.qh), commit, wl_buffer, shape, damage);
     }

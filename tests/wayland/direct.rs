@@ -146,7 +146,7 @@ fn damage_is_told_in_pixels_of_the_buffer_and_whole_where_all_is_new() {
         Rect { x: 1, y: 2, width: 3, height: 4 },
         Rect { x: 10, y: 20, width: 30, height: 40 },
     ]);
-    let whole = vec![(0, 0, i32::MAX, i32::MAX)];
+    let whole = vec![(0, 0, 64, 48)];
     assert!(matches!(stage.import(&guest, 0), SinkEvent::Imported(_)));
     let mut shown = |commit, damage: &Damage| {
         stage.sink.show(CommitId(commit), import(&guest, 0), &guest, damage);

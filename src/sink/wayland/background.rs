@@ -56,12 +56,12 @@ impl Background {
             Some(viewport) => {
                 viewport.set_destination(int(size.width), int(size.height));
                 if before.is_none() {
-                    attach(surface, &self.pixel);
+                    attach(surface, &self.pixel, Size { width: 1, height: 1 });
                 }
             }
             None => match sheet(globals, qh, size) {
                 Ok(sheet) => {
-                    attach(surface, &sheet.0);
+                    attach(surface, &sheet.0, size);
                     // Nobody writes to the old one, so it may go while it is still shown.
                     if let Some((old, _)) = self.sheet.replace(sheet) {
                         old.destroy();
@@ -84,9 +84,10 @@ impl Background {
     }
 }
 
-fn attach(surface: &WlSurface, buffer: &WlBuffer) {
+fn attach(surface: &WlSurface, buffer: &WlBuffer, size: Size) {
     surface.attach(Some(buffer), 0, 0);
-    surface.damage_buffer(0, 0, i32::MAX, i32::MAX);
+    // Exact, and no "everything": nobody has to scale that without an overflow.
+    surface.damage_buffer(0, 0, int(size.width), int(size.height));
 }
 
 /// Black pixels in shared memory: a fresh memfd is all zero.

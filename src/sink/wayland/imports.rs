@@ -186,6 +186,8 @@ fn check(layout: &Layout, storage: &Storage) -> Result<(), String> {
 pub(super) struct Shape {
     /// The size of the picture.
     pub(super) size: Size,
+    /// The size of the buffer.
+    pub(super) whole: Size,
     /// Where the picture begins, after the transform; `None` where it is the whole buffer.
     pub(super) origin: Option<(u32, u32)>,
     pub(super) transform: Transform,
@@ -203,7 +205,7 @@ impl Shape {
             }
         };
         let origin = (size != whole).then_some((visible.x, y));
-        Self { size, origin, transform: buffer.transform }
+        Self { size, whole, origin, transform: buffer.transform }
     }
 }
 

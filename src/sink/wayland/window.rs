@@ -113,7 +113,7 @@ impl Window {
             }
         } else {
             // What was outside of the damage is elsewhere now, or nowhere.
-            self.picture.damage_buffer(0, 0, i32::MAX, i32::MAX);
+            self.picture.damage_buffer(0, 0, int(shape.whole.width), int(shape.whole.height));
             self.set_shape(shape);
         }
         self.picture.frame(qh, FrameDone(commit));
