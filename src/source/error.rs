@@ -89,7 +89,7 @@ pub enum SourceError {
     #[error("QEMU did not answer within {} s: it may be stopped or very busy; try again", .0.as_secs_f32())]
     TimedOut(Duration),
     /// The system refused something.
-    #[error("can't set up the connection: the system refused {what}")]
+    #[error("can't set up the connection: the system refused {what} ({source})")]
     System {
         /// What was wanted.
         what: &'static str,

@@ -32,7 +32,7 @@ use self::vm::failed;
 use self::wait::{Bell, try_both, unless_rung};
 use super::mailbox::Mailbox;
 use super::{Bus, ConsoleInfo, Opened, Options, SourceError, Uri};
-use crate::frame::Input;
+use crate::frame::{Damage, Input};
 use crate::port::{Ack, Source, SourceEvent};
 
 /// Where QEMU is.
@@ -46,7 +46,7 @@ pub(super) enum Target {
 struct QemuSource {
     mailbox: Arc<Mailbox<Letter>>,
     painter: Option<Painter>,
-    thread: Thread,
+    _thread: Thread,
 }
 
 /// The connection's thread. Ends with this, and with it the connection.
@@ -72,32 +72,28 @@ impl Source for QemuSource {
     }
 
     fn poll(&mut self) -> Option<SourceEvent> {
-        loop {
-            match self.mailbox.pop()? {
-                Letter::Event(event) => return Some(event),
-                Letter::Canvas { announcement, painter } => {
-                    if painter.is_some() {
-                        self.painter = painter;
-                    }
-                    self.paint(&crate::frame::Damage::Whole);
-                    return Some(SourceEvent::Scanout(announcement));
+        match self.mailbox.pop()? {
+            Letter::Event(event) => Some(event),
+            Letter::Canvas { announcement, painter } => {
+                if painter.is_some() {
+                    self.painter = painter;
                 }
-                Letter::Paint { buffer, damage } => {
-                    self.paint(&damage);
-                    return Some(SourceEvent::Update { buffer, damage, ack: Ack::none() });
-                }
+                self.paint(&Damage::Whole);
+                Some(SourceEvent::Scanout(announcement))
+            }
+            Letter::Paint { buffer, damage } => {
+                self.paint(&damage);
+                Some(SourceEvent::Update { buffer, damage, ack: Ack::none() })
             }
         }
     }
 
     /// Input is not sent to QEMU yet: all of it is dropped.
-    fn send(&mut self, _input: &Input) {
-        let _ = &self.thread;
-    }
+    fn send(&mut self, _input: &Input) {}
 }
 
 impl QemuSource {
-    fn paint(&mut self, damage: &crate::frame::Damage) {
+    fn paint(&mut self, damage: &Damage) {
         if let Some(painter) = &mut self.painter {
             painter.paint(damage);
         }
@@ -135,7 +131,7 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
             drop(link);
         }
     })?;
-    Ok(Opened { source: Box::new(QemuSource { mailbox, painter: None, thread }), console })
+    Ok(Opened { source: Box::new(QemuSource { mailbox, painter: None, _thread: thread }), console })
 }
 
 /// Lists every console on a bus.
@@ -202,13 +198,11 @@ async fn serve(stream: MessageStream, mailbox: Arc<Mailbox<Letter>>, options: &O
     let screen = Screen::new(options.classify, Arc::clone(&mailbox));
     let error = Listener::new(screen, Arc::clone(&mailbox), acks).serve(stream).await;
     let reason = match error {
-        None => {
+        None | Some(zbus::Error::InputOutput(_)) => {
             "QEMU closed the connection: the virtual machine was shut down or killed".to_owned()
         }
         Some(error) => {
-            format!(
-                "the connection to QEMU broke ({error}): was the virtual machine shut down or killed?"
-            )
+            format!("QEMU sent what is not D-Bus ({error}), so the connection was closed")
         }
     };
     mailbox.push(Letter::Event(SourceEvent::Lost(reason)), |_, letter| Some(letter));
@@ -297,6 +291,7 @@ async fn register(
             zbus::Error::MethodError(name, text, _) => {
                 SourceError::ListenerRefused(text.unwrap_or_else(|| name.to_string()))
             }
+            zbus::Error::FDO(error) => SourceError::ListenerRefused(error.to_string()),
             other => failed(&other, limit),
         })
     };

@@ -31,7 +31,7 @@ fn read(shown: &Announcement) -> Vec<u32> {
 
 /// Bytes of a picture whose pixels count from `first`, with `padding` bytes after each row.
 fn counting(width: u32, height: u32, first: u32, padding: usize) -> Vec<u8> {
-    let row = |y| {
+    let row = |y: u32| {
         let pixels = (0..width).flat_map(move |x| (first + y * width + x).to_le_bytes());
         pixels.chain(std::iter::repeat_n(0xee, padding)).collect::<Vec<_>>()
     };

@@ -14,7 +14,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::pin::Pin;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -25,22 +25,22 @@ use zbus::connection::Builder;
 use zbus::message::Type;
 use zbus::{Connection, DynamicType, Guid, Message, MessageStream, OwnedVariant, Variant};
 
-pub const LISTENER: &str = "org.qemu.Display1.Listener";
-pub const MAP: &str = "org.qemu.Display1.Listener.Unix.Map";
-pub const DMABUF2: &str = "org.qemu.Display1.Listener.Unix.ScanoutDMABUF2";
+pub(crate) const LISTENER: &str = "org.qemu.Display1.Listener";
+pub(crate) const MAP: &str = "org.qemu.Display1.Listener.Unix.Map";
+pub(crate) const DMABUF2: &str = "org.qemu.Display1.Listener.Unix.ScanoutDMABUF2";
 const PATH: &str = "/org/qemu/Display1/Listener";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Says of memfds that they are udmabufs.
-pub fn classify(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
+pub(crate) fn classify(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
     let mut identity = sys::classify(fd)?;
     identity.memory = Memory::DmaBuf { exporter: "udmabuf".to_owned() };
     Ok(identity)
 }
 
 /// Says of memfds that they are dma-bufs of some GPU.
-pub fn classify_as_gpu(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
+pub(crate) fn classify_as_gpu(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
     let mut identity = sys::classify(fd)?;
     identity.memory = Memory::DmaBuf { exporter: "i915".to_owned() };
     Ok(identity)
@@ -48,20 +48,20 @@ pub fn classify_as_gpu(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
 
 /// A virtual machine of the fake.
 #[derive(Clone, Debug)]
-pub struct FakeVm {
-    pub owner: &'static str,
-    pub name: &'static str,
-    pub uuid: &'static str,
+pub(crate) struct FakeVm {
+    pub(crate) owner: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) uuid: &'static str,
     /// Type of each console.
-    pub consoles: &'static [&'static str],
+    pub(crate) consoles: &'static [&'static str],
     /// What `RegisterListener` replies, if it is an error.
-    pub refuses: Option<&'static str>,
+    pub(crate) refuses: Option<&'static str>,
     /// The optional interfaces that this version of QEMU knows.
-    pub knows: &'static [&'static str],
+    pub(crate) knows: &'static [&'static str],
 }
 
 /// As QEMU 10.1 and later.
-pub const VM: FakeVm = FakeVm {
+pub(crate) const VM: FakeVm = FakeVm {
     owner: ":1.7",
     name: "fake",
     uuid: "5b2f7c7e-8a3e-4f3f-9d8a-0f1e2d3c4b5a",
@@ -71,28 +71,28 @@ pub const VM: FakeVm = FakeVm {
 };
 
 /// A listener that a client has registered with the fake.
-pub struct FakeQemu {
+pub(crate) struct FakeQemu {
     connection: Connection,
     received: Receiver<Message>,
     early: HashMap<NonZeroU32, Message>,
     /// The optional interfaces that both sides know.
-    pub optional: Vec<String>,
+    pub(crate) optional: Vec<String>,
     /// Which console it was registered with, and of which VM.
-    pub registered: (String, u32),
+    pub(crate) registered: (String, u32),
 }
 
 /// Listeners as they get registered.
-pub struct FakeQemus(Receiver<FakeQemu>);
+pub(crate) struct FakeQemus(Receiver<FakeQemu>);
 
 impl FakeQemus {
     /// The next one.
-    pub fn next(&self) -> FakeQemu {
+    pub(crate) fn next(&self) -> FakeQemu {
         self.0.recv_timeout(PATIENCE).expect("nobody registered a listener")
     }
 }
 
 /// A p2p QEMU at the other end of the socket returned.
-pub fn p2p(vm: FakeVm) -> (UnixStream, FakeQemus) {
+pub(crate) fn p2p(vm: FakeVm) -> (UnixStream, FakeQemus) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let (tell, told) = channel();
     thread::spawn(move || zbus::block_on(serve(ours, vec![vm], tell)));
@@ -100,7 +100,7 @@ pub fn p2p(vm: FakeVm) -> (UnixStream, FakeQemus) {
 }
 
 /// A message bus with these on it, at `path`: it stands in for dbus-daemon, as far as finding VMs goes.
-pub fn bus(path: &Path, vms: Vec<FakeVm>) -> FakeQemus {
+pub(crate) fn bus(path: &Path, vms: Vec<FakeVm>) -> FakeQemus {
     let listener = UnixListener::bind(path).unwrap();
     let (tell, told) = channel();
     thread::spawn(move || {
@@ -131,7 +131,7 @@ async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Sender<FakeQemu>) {
         let path = header.path().unwrap().as_str();
         let console =
             path.strip_prefix("/org/qemu/Display1/Console_").map(|id| id.parse().unwrap());
-        let to = header.destination().map(|name| name.as_str());
+        let to = header.destination().map(zbus::names::BusName::as_str);
         let vm = vms.iter().find(|vm| to.is_none() || to == Some(vm.owner));
         match (member, vm, console) {
             ("Hello", ..) => connection.reply(&header, &":1.100").await.unwrap(),
@@ -211,7 +211,7 @@ impl FakeQemu {
     }
 
     /// Sends a call, and returns its serial number without waiting.
-    pub fn send<B>(&self, interface: &str, member: &str, body: &B) -> NonZeroU32
+    pub(crate) fn send<B>(&self, interface: &str, member: &str, body: &B) -> NonZeroU32
     where
         B: serde::Serialize + DynamicType,
     {
@@ -220,13 +220,13 @@ impl FakeQemu {
     }
 
     /// Sends a message as it is.
-    pub fn send_message(&self, message: &Message) -> NonZeroU32 {
+    pub(crate) fn send_message(&self, message: &Message) -> NonZeroU32 {
         zbus::block_on(self.connection.send(message)).unwrap();
         message.primary_header().serial_num()
     }
 
     /// The reply to a call: `Err` is an error's name and text.
-    pub fn reply(&mut self, serial: NonZeroU32) -> Result<Message, (String, String)> {
+    pub(crate) fn reply(&mut self, serial: NonZeroU32) -> Result<Message, (String, String)> {
         let reply = loop {
             if let Some(reply) = self.early.remove(&serial) {
                 break reply;
@@ -246,7 +246,7 @@ impl FakeQemu {
     }
 
     /// Sends a call and waits for its reply.
-    pub fn call<B>(
+    pub(crate) fn call<B>(
         &mut self,
         interface: &str,
         member: &str,
@@ -260,20 +260,24 @@ impl FakeQemu {
     }
 
     /// Whether a call has its reply already: everything sent until now was handled.
-    pub fn is_replied(&mut self, serial: NonZeroU32) -> bool {
+    pub(crate) fn is_replied(&mut self, serial: NonZeroU32) -> bool {
         self.call("org.freedesktop.DBus.Peer", "Ping", &()).unwrap();
         self.early.contains_key(&serial)
     }
 
     /// Waits until the client has closed the connection.
-    pub fn wait_closed(&self) {
-        while self.received.recv_timeout(PATIENCE)
-            != Err(std::sync::mpsc::RecvTimeoutError::Disconnected)
-        {}
+    pub(crate) fn wait_closed(&self) {
+        loop {
+            match self.received.recv_timeout(PATIENCE) {
+                Ok(_) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => panic!("the connection stays open"),
+            }
+        }
     }
 
     /// Dies as a killed process does.
-    pub fn kill(self) {
+    pub(crate) fn kill(self) {
         zbus::block_on(self.connection.close()).unwrap();
     }
 }

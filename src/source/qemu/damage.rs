@@ -40,8 +40,9 @@ pub(super) fn add(damage: &mut Damage, more: &Damage) {
             continue;
         }
         if usize::from(*count) == DAMAGE_MAX {
-            rects[0] = rects.iter().fold(rect, |all, &rect| around(all, rect));
-            *count = 1;
+            let all = rects.iter().fold(rect, |all, &rect| around(all, rect));
+            (*rects, *count) = ([Rect::default(); DAMAGE_MAX], 1);
+            rects[0] = all;
         } else {
             rects[usize::from(*count)] = rect;
             *count += 1;

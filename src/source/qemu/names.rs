@@ -26,4 +26,3 @@ pub(super) const UNKNOWN_OBJECT: &str = "org.freedesktop.DBus.Error.UnknownObjec
 pub(super) const UNKNOWN_INTERFACE: &str = "org.freedesktop.DBus.Error.UnknownInterface";
 pub(super) const UNKNOWN_PROPERTY: &str = "org.freedesktop.DBus.Error.UnknownProperty";
 pub(super) const FAILED: &str = "org.freedesktop.DBus.Error.Failed";
-pub(super) const NAME_HAS_NO_OWNER: &str = "org.freedesktop.DBus.Error.NameHasNoOwner";

@@ -45,12 +45,12 @@ fn pixman_name(code: u32) -> String {
     };
     let name: String = order
         .iter()
-        .filter_map(|&channel| match channel {
-            'a' if alpha == 0 && unused > 0 => Some(('x', unused)),
-            'a' => Some(('a', alpha)),
-            'r' => Some(('r', red)),
-            'g' => Some(('g', green)),
-            _ => Some(('b', blue)),
+        .map(|&channel| match channel {
+            'a' if alpha == 0 && unused > 0 => ('x', unused),
+            'a' => ('a', alpha),
+            'r' => ('r', red),
+            'g' => ('g', green),
+            _ => ('b', blue),
         })
         .filter(|&(_, bits)| bits > 0)
         .map(|(channel, bits)| format!("{channel}{bits}"))

@@ -233,14 +233,14 @@ fn merge(last: &mut Letter, letter: Letter) -> Option<Letter> {
         (Letter::Paint { buffer, damage }, Letter::Paint { buffer: same, damage: more })
             if *buffer == same =>
         {
-            damage::add(damage, &more)
+            damage::add(damage, &more);
         }
         (
             Letter::Event(Update { buffer, damage, ack }),
             Letter::Event(Update { buffer: same, damage: more, ack: more_ack }),
         ) if *buffer == same && !ack.is_owed() && !more_ack.is_owed() => damage::add(damage, &more),
         (Letter::Event(last @ CursorAt { .. }), Letter::Event(next @ CursorAt { .. })) => {
-            *last = next
+            *last = next;
         }
         (_, letter) => return Some(letter),
     }

@@ -3,11 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use zbus::{Connection, Error, OwnedVariant};
+use zbus::{Connection, Error, OwnedVariant, fdo};
 
-use super::names::{
-    BUS_NAME, CONSOLE, CONSOLE_PATH, DBUS, DBUS_PATH, NAME_HAS_NO_OWNER, PROPERTIES, VM, VM_PATH,
-};
+use super::names::{BUS_NAME, CONSOLE, CONSOLE_PATH, DBUS, DBUS_PATH, PROPERTIES, VM, VM_PATH};
 use crate::source::{Bus, ConsoleInfo, SourceError, Uri};
 
 /// A virtual machine as it describes itself.
@@ -64,7 +62,7 @@ pub(super) async fn vms(bus: &Connection) -> zbus::Result<Vec<Vm>> {
     let call = bus.call_method(Some(DBUS), DBUS_PATH, Some(DBUS), "ListQueuedOwners", &BUS_NAME);
     let owners: Vec<String> = match call.await {
         Ok(reply) => reply.body().deserialize()?,
-        Err(Error::MethodError(name, ..)) if name.as_str() == NAME_HAS_NO_OWNER => Vec::new(),
+        Err(Error::FDO(error)) if matches!(*error, fdo::Error::NameHasNoOwner(_)) => Vec::new(),
         Err(error) => return Err(error),
     };
     let mut vms = Vec::new();
