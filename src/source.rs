@@ -1,4 +1,4 @@
-//! Where frames come from: from a name to a [`Source`](crate::port::Source).
+//! Where frames come from: from a name to a [`Source`].
 
 pub mod check;
 mod error;

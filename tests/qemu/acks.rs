@@ -83,6 +83,17 @@ fn dropping_the_source_ends_the_connection() {
     drop(ack);
 }
 
+#[test]
+fn a_source_that_nobody_polls_can_be_dropped() {
+    let (source, qemu) = new();
+    // More than it takes in without being polled; the rest stays in the socket.
+    for _ in 0..400 {
+        qemu.send(LISTENER, "Disable", &());
+    }
+    drop(source);
+    qemu.wait_closed();
+}
+
 /// In a process of its own, because it counts what the process has.
 #[test]
 fn no_fd_and_no_thread_is_left_behind() {

@@ -51,6 +51,8 @@ pub(super) struct Listener {
     screen: Screen,
     mailbox: Arc<Mailbox<Letter>>,
     acks: Arc<Acks>,
+    /// The last refusal that was logged: a guest that is refused sixty times a second is so once.
+    logged: String,
 }
 
 /// What happened next.
@@ -62,7 +64,7 @@ enum Next {
 
 impl Listener {
     pub(super) fn new(screen: Screen, mailbox: Arc<Mailbox<Letter>>, acks: Arc<Acks>) -> Self {
-        Self { screen, mailbox, acks }
+        Self { screen, mailbox, acks, logged: String::new() }
     }
 
     /// Returns when `stream` has ended, with the error that ended it if there was one.
@@ -155,8 +157,12 @@ impl Listener {
         Answer::Now(match result {
             Ok(()) => done(call),
             Err((name, text)) => {
-                tracing::warn!(%member, reason = %text, "a call of QEMU's is refused");
-                refuse(call, name, &text)
+                if self.logged != text {
+                    tracing::warn!(%member, reason = %text, "a call of QEMU's is refused");
+                }
+                let reply = refuse(call, name, &text);
+                self.logged = text;
+                reply
             }
         })
     }
