@@ -15,6 +15,7 @@ for stream in 0:stdin 1:stdout 2:stderr; do
     ln -s "/proc/self/fd/${stream%:*}" "/dev/${stream#*:}"
 done
 mkdir -m 700 -p /run/user/0 /tmp/home
+cat /etc/hostname > /proc/sys/kernel/hostname
 ip link set lo up
 modprobe virtio_gpu
 

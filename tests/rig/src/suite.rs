@@ -37,25 +37,34 @@ const CHECKS: [(&str, &[&str], Option<&str>); 3] = [
 ];
 
 impl Suite {
-    /// Runs it and returns the sum.
-    pub(crate) fn run(&self) -> Result<Tally> {
+    /// Runs it and returns the sum. What can't be run at all is a failure too, and the rest goes on.
+    pub(crate) fn run(&self) -> Tally {
         let mut tally = Tally::default();
         for (name, arguments, component) in CHECKS {
             if self.wants(name) {
-                tally.add(check(name, arguments, component)?);
+                tally.add(or_failure(name, check(name, arguments, component)));
             }
         }
-        let programs = host_programs()?;
+        let programs = match host_programs() {
+            Ok(programs) => programs,
+            Err(error) => {
+                tally.add(or_failure("the workspace's tests", Err(error)));
+                return tally;
+            }
+        };
         for program in programs.iter().filter(|program| program.name != "e2e") {
-            tally.add(self.on_host(&program.name, program.command(&self.arguments()), false)?);
+            let command = program.command(&self.arguments());
+            tally.add(or_failure(&program.name, self.on_host(&program.name, command, false)));
         }
-        tally.add(self.doc_tests()?);
-        if let Some(e2e) = programs.iter().find(|program| program.name == "e2e")
-            && self.matches_any(e2e)?
-        {
-            tally.add(self.in_machine()?);
+        tally.add(or_failure("doc tests", self.doc_tests()));
+        if let Some(e2e) = programs.iter().find(|program| program.name == "e2e") {
+            tally.add(or_failure(
+                "e2e",
+                self.matches_any(e2e)
+                    .and_then(|any| if any { self.in_machine() } else { Ok(Tally::default()) }),
+            ));
         }
-        Ok(tally)
+        tally
     }
 
     fn wants(&self, name: &str) -> bool {
@@ -133,21 +142,23 @@ impl Suite {
         }
         let mut lines = Lines { reader: Reader::default(), log: log.append()?, rest: Vec::new() };
         let status = machine.run(&job, &mut lines, &mut log.append()?);
-        let mut reader = lines.reader;
-        match status {
-            Ok(status) => report("e2e", reader.finish("e2e", status == 0), log),
-            Err(error) => {
-                // What was tested up to here counts; the rest is one failure.
-                say(&error);
-                reader.line("");
-                report("e2e", reader.finish("e2e", false), log)
-            }
+        if let Err(error) = &status {
+            // What was tested up to here counts; that it broke off is a failure.
+            say(error);
         }
+        report("e2e", lines.reader.finish("e2e", status.is_ok_and(|status| status == 0)), log)
     }
 
     fn long_variable(&self) -> Option<(&'static str, &'static str)> {
         self.long.then_some(("FANLIGHT_LONG", "1"))
     }
+}
+
+fn or_failure(name: &str, tally: Result<Tally>) -> Tally {
+    tally.unwrap_or_else(|error| {
+        say(format!("{name}: {error}"));
+        Tally { failed: vec![name.into()], ..Tally::default() }
+    })
 }
 
 fn cargo() -> Command {
@@ -165,16 +176,9 @@ fn check(name: &str, arguments: &[&str], component: Option<&str>) -> Result<Tall
     let log = Log::new(name)?;
     let mut command = cargo();
     command.args(arguments).current_dir(cache::checkout()?).env("RUSTDOCFLAGS", "-D warnings");
-    match progress::step(name, &mut command, &log) {
-        Ok(()) => {
-            log.discard();
-            Ok(Tally { passed: 1, ..Tally::default() })
-        }
-        Err(error) => {
-            say(error);
-            Ok(Tally { failed: vec![name.into()], ..Tally::default() })
-        }
-    }
+    progress::step(name, &mut command, &log)?;
+    log.discard();
+    Ok(Tally { passed: 1, ..Tally::default() })
 }
 
 /// Says how a program of tests went, and keeps its log when it went badly.
