@@ -7,9 +7,9 @@ use crate::progress::{self, Log};
 use crate::sandbox::Sandbox;
 use serde_json::Value;
 use std::env;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{fs, io};
 
 /// The features of the program beyond its default ones.
 const FEATURES: &str = "";
@@ -123,16 +123,11 @@ impl Chroot {
     ) -> Result<Vec<Product>> {
         let mut variables = self.variables();
         variables.extend(more);
-        let messages = cache::target()?.join("messages.json");
-        let script = "cd /fanlight && exec cargo \"$@\" > /fanlight/target/rig/messages.json";
-        let mut argv = vec!["/bin/sh", "-c", script, "cargo"];
+        let mut argv = vec!["/bin/sh", "-c", "cd /fanlight && exec cargo \"$@\"", "cargo"];
         argv.extend(arguments);
         argv.extend(["--locked", "--message-format=json-render-diagnostics"]);
         let mut command = self.sandbox.command(&variables, argv);
-        progress::step(what, &mut command, log)?;
-        let text =
-            fs::read_to_string(&messages).context(|| format!("reading {}", messages.display()))?;
-        Ok(products(&text))
+        Ok(products(&progress::step_with_output(what, &mut command, log)?))
     }
 }
 

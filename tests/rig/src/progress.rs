@@ -116,11 +116,25 @@ fn last_lines(text: &str, count: usize) -> String {
 
 /// Runs `command` with its output in `log`, and fails with the log's end when it does.
 pub(crate) fn step(what: &str, command: &mut Command, log: &Log) -> Result<()> {
+    let out = log.append()?;
+    run(what, command.stdout(out), log)
+}
+
+/// The same, and returns what the command writes to its standard output.
+pub(crate) fn step_with_output(what: &str, command: &mut Command, log: &Log) -> Result<String> {
+    let path = log.path.with_extension("out");
+    let file = File::create(&path).context(|| format!("creating {}", path.display()))?;
+    let done = run(what, command.stdout(file), log);
+    let text = fs::read_to_string(&path).context(|| format!("reading {}", path.display()));
+    let _ = fs::remove_file(&path);
+    done.and(text)
+}
+
+fn run(what: &str, command: &mut Command, log: &Log) -> Result<()> {
     say(what);
     let start = Instant::now();
     log.add(what, &format!("{command:?}"))?;
-    command.stdin(Stdio::null()).stdout(log.append()?).stderr(log.append()?);
-    let mut child = spawn(command)?;
+    let mut child = spawn(command.stdin(Stdio::null()).stderr(log.append()?))?;
     let status = loop {
         if let Some(status) = wait(&mut child, Some(HEARTBEAT))? {
             break status;

@@ -10,11 +10,15 @@ use crate::root::Root;
 use crate::tally::{Reader, Tally};
 use std::env;
 use std::ffi::OsStr;
-use std::io::{self, BufRead as _, BufReader, Write};
+use std::fs::File;
+use std::io::{self, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::thread;
 use std::time::Duration;
 
+/// A bound on each program of tests on the host.
+const HOST_LIMIT: Duration = Duration::from_secs(20 * 60);
 /// A bound on all end-to-end tests, which have their own.
 const LIMIT: Duration = Duration::from_secs(25 * 60);
 const LONG_LIMIT: Duration = Duration::from_secs(60 * 60);
@@ -99,20 +103,20 @@ impl Suite {
         command.envs(self.long_variable());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.append()?);
         let mut child = progress::spawn(&mut command)?;
-        let mut reader = Reader::default();
-        let mut copy = log.append()?;
-        let mut empty = true;
-        for line in
-            BufReader::new(child.stdout.take().ok_or_else(|| Error::new("no output to read"))?)
-                .split(b'\n')
-        {
-            let line = line.context(|| format!("reading what {name} prints"))?;
-            let line = String::from_utf8_lossy(&line);
-            empty = false;
-            writeln!(copy, "{line}").context(|| format!("writing {}", log.path().display()))?;
-            reader.line(&line);
-        }
-        let status = child.wait().context(|| format!("waiting for {name}"))?;
+        let out = child.stdout.take().ok_or_else(|| Error::new("no output to read"))?;
+        let mut lines = Lines::new(log.append()?, false);
+        let ended = thread::scope(|scope| {
+            scope.spawn(|| io::copy(&mut BufReader::new(out), &mut lines));
+            let ended = progress::wait(&mut child, Some(HOST_LIMIT));
+            if !matches!(ended, Ok(Some(_))) {
+                let _ = child.kill();
+            }
+            ended
+        })?;
+        let Some(status) = ended else {
+            return Err(log.failure(format!("not done after {}", progress::clock(HOST_LIMIT))));
+        };
+        let Lines { reader, empty, .. } = lines;
         if optional && empty && status.success() {
             log.discard();
             return Ok(Tally::default());
@@ -140,7 +144,7 @@ impl Suite {
         if let Some((name, value)) = self.long_variable() {
             job = job.variable(name, value);
         }
-        let mut lines = Lines { reader: Reader::default(), log: log.append()?, rest: Vec::new() };
+        let mut lines = Lines::new(log.append()?, true);
         let status = machine.run(&job, &mut lines, &mut log.append()?);
         if let Err(error) = &status {
             // What was tested up to here counts; that it broke off is a failure.
@@ -183,7 +187,9 @@ fn check(name: &str, arguments: &[&str], component: Option<&str>) -> Result<Tall
 
 /// Says how a program of tests went, and keeps its log when it went badly.
 fn report(name: &str, tally: Tally, log: Log) -> Result<Tally> {
-    say(format!("{name}: {tally}"));
+    if tally != Tally::default() {
+        say(format!("{name}: {tally}"));
+    }
     if tally.failed.is_empty() {
         log.discard();
     } else {
@@ -210,7 +216,6 @@ impl Program {
 }
 
 fn host_programs() -> Result<Vec<Program>> {
-    say("building the workspace's tests");
     let log = Log::new("host-tests")?;
     let mut command = cargo();
     command.args([
@@ -220,13 +225,10 @@ fn host_programs() -> Result<Vec<Program>> {
         "--locked",
         "--message-format=json-render-diagnostics",
     ]);
-    command.current_dir(cache::checkout()?).stderr(log.append()?);
-    let output = command.output().context(|| "starting cargo")?;
-    if !output.status.success() {
-        return Err(log.failure("building the workspace's tests failed"));
-    }
+    command.current_dir(cache::checkout()?);
+    let messages =
+        progress::step_with_output("building the workspace's tests", &mut command, &log)?;
     log.discard();
-    let messages = String::from_utf8_lossy(&output.stdout);
     let programs =
         products(&messages).into_iter().filter(|product| product.test).map(|product| Program {
             name: product.name.clone(),
@@ -236,21 +238,31 @@ fn host_programs() -> Result<Vec<Program>> {
     Ok(programs.collect())
 }
 
-/// Lines of the tests in the VM, read and shown as they come.
-struct Lines<W: Write> {
+/// Lines of a program of tests, read and logged as they come.
+struct Lines {
     reader: Reader,
-    log: W,
+    log: File,
+    /// Whether each verdict is said at once.
+    aloud: bool,
     rest: Vec<u8>,
+    empty: bool,
 }
 
-impl<W: Write> Write for Lines<W> {
+impl Lines {
+    fn new(log: File, aloud: bool) -> Self {
+        Self { reader: Reader::default(), log, aloud, rest: Vec::new(), empty: true }
+    }
+}
+
+impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.log.write_all(bytes)?;
         self.rest.extend(bytes);
         while let Some(end) = self.rest.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.rest.drain(..=end).collect();
-            let line = String::from_utf8_lossy(&line);
-            if let Some(verdict) = self.reader.line(line.trim_end()) {
+            self.empty = false;
+            let verdict = self.reader.line(String::from_utf8_lossy(&line).trim_end());
+            if let Some(verdict) = verdict.filter(|_| self.aloud) {
                 say(format!("  {verdict}"));
             }
         }
