@@ -19,8 +19,9 @@ pub struct Guests {
 /// If this program is in none.
 pub fn built(path: &str) -> Result<PathBuf> {
     let myself = std::env::current_exe().context("finding this program")?;
-    let mut folders = myself.ancestors();
-    let target = folders.find(|folder| folder.join("CACHEDIR.TAG").exists());
+    // In target/PROFILE, or in target/PROFILE/deps if it is a test.
+    let is_profile = |folder: &&Path| folder.ends_with("debug") || folder.ends_with("release");
+    let target = myself.ancestors().find(is_profile).and_then(Path::parent);
     let target = target.ok_or_else(|| {
         Error::new(format!("{} is in no target folder of cargo", myself.display()))
     })?;
