@@ -18,7 +18,14 @@ pub(crate) fn checkout() -> Result<PathBuf> {
 
 /// Cargo's target folder for what is built in the chroot.
 pub(crate) fn target() -> Result<PathBuf> {
-    make(checkout()?.join("target/rig"))
+    let target = make(checkout()?.join("target/rig"))?;
+    // Cargo marks a target folder that it makes itself; what is built there knows its folder by that.
+    let tag = target.join("CACHEDIR.TAG");
+    if !tag.exists() {
+        let signature = "Signature: 8a477f597d28d172789f06886806bc55\n";
+        fs::write(&tag, signature).context(|| format!("writing {}", tag.display()))?;
+    }
+    Ok(target)
 }
 
 pub(crate) fn logs() -> Result<PathBuf> {

@@ -133,7 +133,7 @@ pub(crate) fn step_with_output(what: &str, command: &mut Command, log: &Log) -> 
 fn run(what: &str, command: &mut Command, log: &Log) -> Result<()> {
     say(what);
     let start = Instant::now();
-    log.add(what, &format!("{command:?}"))?;
+    log.add(what, "")?;
     let mut child = spawn(command.stdin(Stdio::null()).stderr(log.append()?))?;
     let status = loop {
         if let Some(status) = wait(&mut child, Some(HEARTBEAT))? {
