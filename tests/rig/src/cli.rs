@@ -8,6 +8,7 @@ use crate::machine::{CHECKOUT, Job, Machine, OUT};
 use crate::progress::say;
 use crate::root::{self, Root};
 use crate::suite::Suite;
+use crate::tally::Tally;
 use clap::{Parser, Subcommand};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -94,13 +95,13 @@ pub(crate) fn run(cli: Cli) -> Result<u8> {
         Verb::Setup { prune } => setup(prune),
         Verb::Shell { chroot } => shell(chroot),
         Verb::Build => {
-            compile::build(Root::ready()?.path())?;
+            compile::build(Root::ready()?.path(), true)?;
             say("built");
             Ok(0)
         }
         Verb::Vm { timeout, command } => vm(command, Duration::from_secs(timeout)),
         Verb::Demo { out } => demo(&out),
-        Verb::Test { long, filter } => Ok(test(&Suite { long, filter })),
+        Verb::Test { long, filter } => test(&Suite { long, filter }),
     }
 }
 
@@ -149,7 +150,7 @@ fn demo(out: &Path) -> Result<u8> {
     fs::create_dir_all(out).context(|| format!("creating {}", out.display()))?;
     let out = out.canonicalize().context(|| format!("finding {}", out.display()))?;
     let root = Root::ready()?;
-    compile::build(root.path())?;
+    compile::build(root.path(), false)?;
     if !cache::target()?.join("debug/stage").exists() {
         return Err(Error::new(
             "the package fanlight-stage has no program `stage`, which would run the demo",
@@ -182,8 +183,13 @@ fn demo(out: &Path) -> Result<u8> {
     Ok(0)
 }
 
-fn test(suite: &Suite) -> u8 {
+fn test(suite: &Suite) -> Result<u8> {
     let tally = suite.run();
+    if let Some(filter) = &suite.filter
+        && tally == Tally::default()
+    {
+        return Err(Error::new(format!("no test and no check has `{filter}` in its name")));
+    }
     for (name, reason) in &tally.skipped {
         println!("skipped {name}: {reason}");
     }
@@ -191,7 +197,7 @@ fn test(suite: &Suite) -> u8 {
         println!("FAILED {name}");
     }
     println!("{tally}");
-    u8::from(!tally.failed.is_empty())
+    Ok(u8::from(!tally.failed.is_empty()))
 }
 
 #[cfg(test)]

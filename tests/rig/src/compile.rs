@@ -35,28 +35,26 @@ pub(crate) struct Product {
     pub(crate) manifest: String,
 }
 
-/// Builds the program, the guests, the stage and the end-to-end tests, and lets the stage prepare the guests' images.
-pub(crate) fn build(root: &Path) -> Result<Built> {
+/// Builds the program, the guests, the stage and, if wanted, the end-to-end tests, and lets the stage prepare the
+/// guests' images.
+pub(crate) fn build(root: &Path, with_tests: bool) -> Result<Built> {
     let log = Log::new("build")?;
     let cargo = Chroot::new(root)?;
     cargo.fetch(&log)?;
-    let program =
-        ["build", "--package", "fanlight", "--package", "fanlight-stage", "--features", FEATURES];
-    let products = cargo.run("building fanlight and the stage", &program, &[], &log)?;
+    let mut arguments =
+        vec!["build", "--package", "fanlight", "--package", "fanlight-stage", "--bins"];
+    arguments.extend(["--features", FEATURES]);
+    let what = if with_tests && cache::checkout()?.join("tests/e2e.rs").exists() {
+        // In one go: what the tests need gives crates more features, and a second go would build them again.
+        arguments.extend(["--test", "e2e"]);
+        "building fanlight, the stage and the end-to-end tests"
+    } else {
+        "building fanlight and the stage"
+    };
+    let products = cargo.run(what, &arguments, &[], &log)?;
     let guests = ["build", "--package", "fanlight-guests", "--target", GUEST_TARGET];
     let linked_in = [("RUSTFLAGS", "-C target-feature=+crt-static")];
     cargo.run("building the guests' programs", &guests, &linked_in, &log)?;
-    let e2e = if cache::checkout()?.join("tests/e2e.rs").exists() {
-        let tests =
-            ["test", "--no-run", "--package", "fanlight", "--test", "e2e", "--features", FEATURES];
-        let products = cargo.run("building the end-to-end tests", &tests, &[], &log)?;
-        products
-            .into_iter()
-            .find(|product| product.test && product.name == "e2e")
-            .map(|product| product.executable)
-    } else {
-        None
-    };
     if products.iter().any(|product| product.name == "stage") {
         let stage = format!("{CHECKOUT}/target/rig/debug/stage");
         let mut command = cargo.sandbox.command(&cargo.variables(), [&stage, "prepare"]);
@@ -67,7 +65,8 @@ pub(crate) fn build(root: &Path) -> Result<Built> {
         );
     }
     log.discard();
-    Ok(Built { e2e })
+    let e2e = products.into_iter().find(|product| product.test && product.name == "e2e");
+    Ok(Built { e2e: e2e.map(|product| product.executable) })
 }
 
 /// Builds the program that the self-check runs in the VM.
