@@ -296,12 +296,20 @@ impl View {
         }
     }
 
-    /// A commit that isn't presented for so long says that nobody sees it.
+    /// A commit that isn't presented for so long says that nobody sees it. Not the first: to open a
+    /// window takes what it takes.
     pub(super) fn watch(&mut self, now: Time, stalled_after: Duration) {
-        if !self.stalled && self.waiting.is_some_and(|(_, since)| now >= since + stalled_after) {
+        let watched = self.watched().is_some_and(|since| now >= since + stalled_after);
+        if watched && !self.stalled {
             self.stalled = true;
             self.let_go(now);
         }
+    }
+
+    /// Since when a commit waits to be presented, where that means anything.
+    fn watched(&self) -> Option<Time> {
+        let waiting = self.waiting.filter(|_| self.presented > CommitId(0))?;
+        Some(waiting.1)
     }
 
     /// One copy is shown, so that the guest's memory comes free.
@@ -375,8 +383,7 @@ impl View {
     }
 
     pub(super) fn wakeup(&self, stalled_after: Duration) -> impl Iterator<Item = Time> {
-        let waiting =
-            self.waiting.filter(|_| !self.stalled).map(|(_, since)| since + stalled_after);
+        let waiting = self.watched().filter(|_| !self.stalled).map(|since| since + stalled_after);
         self.due.into_iter().chain(waiting)
     }
 }

@@ -79,8 +79,7 @@ fn same_but_for_the_cursor(what: &str, one: &Image, other: &Image) -> Result<()>
     same(what, &one, &other)
 }
 
-/// Whether the firmware has said its last word: text below the first lines, as it looks for
-/// something to boot.
+/// The firmware's text.
 fn firmware(gl: bool) -> Result<()> {
     let (dir, bus) = bus()?;
     let setup = Setup::new("firmware", Guest::Firmware).on(&bus).gl(gl);

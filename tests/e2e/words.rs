@@ -86,8 +86,12 @@ pub(crate) fn several() -> Result<()> {
     let guests = Guests::find()?;
     let mut one = Setup::new("one", still()).on(&bus).start(&guests, &dir)?;
     let mut two = Setup::new("two", still()).on(&bus).start(&guests, &dir)?;
-    one.line.done(soon())?;
-    two.line.done(soon())?;
+    for vm in [&mut one, &mut two] {
+        vm.line.done(soon())?;
+        // Has QEMU look at its screen: with nobody connected it doesn't, and under emulation its
+        // first look may take longer than a dump waits for an update.
+        vm.qmp.screendump()?;
+    }
     let mut command = fanlight(&bus);
     command.arg("view");
     says(command, 2, &["2 virtual machines", "one", "two"])?;
