@@ -136,6 +136,25 @@ impl Image {
         }
     }
 
+    /// The smallest rectangle around all that differs between two pictures of one size, such as
+    /// the cell of a blinking text cursor; `None` if nothing does.
+    ///
+    /// # Panics
+    /// If the sizes differ.
+    #[must_use]
+    pub fn changed(&self, other: &Self) -> Option<Rect> {
+        assert_eq!((self.width, self.height), (other.width, other.height), "sizes of pictures");
+        let places = (0..self.height).flat_map(|y| (0..self.width).map(move |x| (x, y)));
+        let differs = |&(x, y): &(u32, u32)| self.pixel(x, y) != other.pixel(x, y);
+        let (mut left, mut top, mut right, mut bottom) = (u32::MAX, u32::MAX, 0, 0);
+        for (x, y) in places.filter(differs) {
+            (left, right) = (left.min(x), right.max(x + 1));
+            (top, bottom) = (top.min(y), bottom.max(y + 1));
+        }
+        let rect = || Rect { x: left, y: top, width: right - left, height: bottom - top };
+        (right > 0).then(rect)
+    }
+
     /// What differs from `other`, `None` if nothing does.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<Difference> {
@@ -213,6 +232,28 @@ mod tests {
         let smaller = other.crop(Rect { x: 6, y: 2, width: 2, height: 1 }).expect("inside");
         assert_eq!(smaller, Image::new(2, 1, [9, 9, 9]));
         assert!(matches!(one.difference(&smaller), Some(Difference::Size { .. })));
+    }
+
+    #[test]
+    fn the_changed_rectangle_is_the_smallest() {
+        let one = Image::new(8, 4, [1, 2, 3]);
+        let mut other = one.clone();
+        assert_eq!(one.changed(&other), None);
+        let dots =
+            [Rect { x: 2, y: 1, width: 1, height: 1 }, Rect { x: 5, y: 3, width: 1, height: 1 }];
+        for dot in dots {
+            other.mask(dot, [0; 3]);
+        }
+        assert_eq!(one.changed(&other), Some(Rect { x: 2, y: 1, width: 4, height: 3 }));
+    }
+
+    #[test]
+    fn a_pasted_picture_is_cut_at_the_edges() {
+        let mut sheet = Image::new(4, 3, [0; 3]);
+        sheet.paste(&Image::new(3, 3, [7; 3]), 2, 1);
+        let rect = sheet.changed(&Image::new(4, 3, [0; 3]));
+        assert_eq!(rect, Some(Rect { x: 2, y: 1, width: 2, height: 2 }));
+        sheet.paste(&Image::new(3, 3, [7; 3]), 9, 9);
     }
 
     #[test]

@@ -193,3 +193,75 @@ fn read_lossy(path: &Path) -> Result<String> {
     let bytes = std::fs::read(path).context(format!("reading {}", path.display()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, dir: &Arc<RunDir>) -> Child {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script);
+        Child::spawn("sh", "dash", command, dir).expect("a shell")
+    }
+
+    fn soon() -> Deadline {
+        Deadline::seconds(30)
+    }
+
+    #[test]
+    fn a_line_is_taken_once_it_is_whole() {
+        let dir = RunDir::new().expect("a folder");
+        // The second half of the line comes only when the file is there.
+        let script = "printf 'one\\nnum'; while ! [ -e go ]; do sleep 0.01; done; echo 'ber 7'";
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script).current_dir(dir.path());
+        let mut child = Child::spawn("sh", "dash", command, &dir).expect("a shell");
+        let first = child.wait_line(Output::Out, soon(), |line| (line == "one").then_some(()));
+        first.expect("the first line");
+        std::fs::write(dir.path().join("go"), "").expect("written");
+        let take = |line: &str| line.strip_prefix("num").map(str::to_owned);
+        assert_eq!(child.wait_line(Output::Out, soon(), take).expect("the second"), "ber 7");
+        assert!(child.wait(soon()).expect("ended").success());
+    }
+
+    #[test]
+    fn an_end_without_the_line_is_an_error_with_the_log() {
+        let dir = RunDir::new().expect("a folder");
+        let child = shell("echo why it failed >&2", &dir);
+        let error = child.wait_line(Output::Out, soon(), |_| Some(())).expect_err("ended");
+        assert!(error.to_string().contains("why it failed"), "{error}");
+        let slow = shell("read line </dev/zero", &dir);
+        let error = slow.wait_line(Output::Out, Deadline::seconds(0), |_| Some(()));
+        assert!(error.expect_err("too late").to_string().contains("in time"));
+        std::fs::remove_dir_all(dir.path()).expect("removed");
+    }
+
+    #[test]
+    fn a_dropped_child_is_gone_and_a_missing_one_named() {
+        let dir = RunDir::new().expect("a folder");
+        let child = shell("read line </dev/zero", &dir);
+        let proc = PathBuf::from(format!("/proc/{}", child.id()));
+        assert!(proc.exists());
+        drop(child);
+        assert!(!proc.exists());
+        let missing = Child::spawn("x", "some-package", Command::new("no-such-program"), &dir);
+        let error = missing.expect_err("missing").to_string();
+        assert!(error.contains("no-such-program") && error.contains("some-package"), "{error}");
+    }
+
+    #[test]
+    fn a_program_run_to_its_end_gives_its_output_or_its_failure() {
+        let dir = RunDir::new().expect("a folder");
+        let script = |text: &str| {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(text);
+            command
+        };
+        let good = run("good", "dash", script("echo out; echo err >&2"), &dir, soon());
+        assert_eq!(good.expect("fine"), "out\n");
+        let bad = run("bad", "dash", script("echo reason >&2; exit 3"), &dir, soon());
+        let error = bad.expect_err("failed").to_string();
+        assert!(error.contains("status 3") && error.contains("reason"), "{error}");
+        std::fs::remove_dir_all(dir.path()).expect("removed");
+    }
+}

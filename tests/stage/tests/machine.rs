@@ -66,6 +66,31 @@ fn qemu_renders_the_boot_sector_for_the_bus() -> Result<()> {
 }
 
 #[test]
+fn the_firmware_shows_its_text_with_one_blinking_cell() -> Result<()> {
+    let Some(dir) = machine() else { return Ok(()) };
+    let setup = Setup::new("firmware", Guest::Firmware).peer_to_peer();
+    let mut qemu = setup.start(&Guests::find()?, &dir)?;
+    let deadline = Deadline::seconds(120);
+    // The text stands once nothing changes from one picture to the next but a text cursor's cell.
+    let mut earlier = qemu.qmp.screendump()?;
+    let cell = loop {
+        let seen = qemu.qmp.screendump()?;
+        let same_size = (seen.width(), seen.height()) == (earlier.width(), earlier.height());
+        let changed = if same_size { seen.changed(&earlier) } else { None };
+        match changed {
+            Some(cell) if cell.width <= 9 && cell.height <= 16 && seen.width() == 720 => {
+                break cell;
+            }
+            _ => assert!(!deadline.left().is_zero(), "no text with a cursor"),
+        }
+        earlier = seen;
+    };
+    eprintln!("cursor: {cell:?}");
+    assert!(qemu.qmp_socket().exists());
+    Ok(())
+}
+
+#[test]
 fn the_linux_guest_flips_between_two_udmabufs() -> Result<()> {
     let Some(dir) = machine() else { return Ok(()) };
     let (guests, bus) = (Guests::find()?, Bus::start(&dir)?);
