@@ -1,18 +1,24 @@
 //! The serial line to a guest: commands out, reports in.
 
 use std::collections::VecDeque;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
+use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
 use fanlight_guests::line::{Command, Report};
 
 use crate::error::{Context, Error, Result};
-use crate::wait::{Deadline, Lines};
+use crate::wait::Deadline;
 
 /// The other end of the guest's first serial port.
+///
+/// A thread takes what the guest says at once, asked for or not: a socket holds only some hundred
+/// bytes of those that come one by one, and then the guest would stand still in its report.
 #[derive(Debug)]
 pub struct GuestLine {
-    lines: Lines,
+    stream: UnixStream,
+    lines: Receiver<String>,
     /// Reports that nobody has asked for yet, oldest first.
     reports: VecDeque<Report>,
     /// The number of the last frame that the guest reported.
@@ -20,8 +26,17 @@ pub struct GuestLine {
 }
 
 impl GuestLine {
-    pub(crate) fn new(stream: UnixStream) -> Self {
-        Self { lines: Lines::new(stream), reports: VecDeque::new(), last_frame: None }
+    pub(crate) fn new(stream: UnixStream) -> Result<Self> {
+        let (sender, lines) = channel();
+        let reader = BufReader::new(stream.try_clone().context("copying a socket")?);
+        std::thread::spawn(move || {
+            for line in reader.lines().map_while(std::io::Result::ok) {
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { stream, lines, reports: VecDeque::new(), last_frame: None })
     }
 
     /// The next report.
@@ -101,7 +116,7 @@ impl GuestLine {
         self.last_frame()?;
         self.reports.clear();
         let line = format!("{command}\n");
-        self.lines.stream().write_all(line.as_bytes()).context("writing to the guest")?;
+        (&self.stream).write_all(line.as_bytes()).context("writing to the guest")?;
         self.wait(deadline, |report| (*report == Report::Ok).then_some(()))
             .map_err(|e| Error::new(format!("`{command}`: {e}")))
     }
@@ -122,15 +137,19 @@ impl GuestLine {
     pub fn paint_one_more(&mut self, deadline: Deadline) -> Result<u32> {
         self.last_frame()?;
         self.reports.clear();
-        self.lines.stream().write_all(b"n").context("writing to the guest")?;
+        (&self.stream).write_all(b"n").context("writing to the guest")?;
         self.done(deadline)
     }
 
     /// Takes one report from the line; lines that are none are passed over.
     fn receive(&mut self, deadline: Deadline) -> Result<Option<Report>> {
         loop {
-            let Some(line) = self.lines.next(deadline).context("the guest's line")? else {
-                return Ok(None);
+            let line = match self.lines.recv_timeout(deadline.left()) {
+                Ok(line) => line,
+                Err(RecvTimeoutError::Timeout) => return Ok(None),
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::new("the guest's line was closed"));
+                }
             };
             match line.parse() {
                 Ok(Report::Failed(why)) => return Err(Error::new(format!("the guest: {why}"))),
@@ -142,5 +161,43 @@ impl GuestLine {
                 Err(_) => {}
             }
         }
+    }
+}
+
+impl Drop for GuestLine {
+    fn drop(&mut self) {
+        // Ends the thread; a line that is closed already has none.
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guest_that_nobody_listens_to_is_not_held_up() {
+        let (ours, mut guest) = UnixStream::pair().expect("a socket pair");
+        guest.set_write_timeout(Some(std::time::Duration::from_secs(30))).expect("set");
+        let mut line = GuestLine::new(ours).expect("a line");
+        for frame in 1..=5000 {
+            for byte in format!("frame {frame}\n").bytes() {
+                guest.write_all(&[byte]).expect("taken at once");
+            }
+        }
+        assert_eq!(line.frame(5000, Deadline::seconds(30)).expect("reported"), 5000);
+        assert_eq!(line.last_frame().expect("open"), Some(5000));
+        drop(guest);
+        assert!(line.next(Deadline::seconds(30)).is_err());
+    }
+
+    #[test]
+    fn what_the_guest_says_against_a_command_is_its_error() {
+        let (ours, mut guest) = UnixStream::pair().expect("a socket pair");
+        let mut line = GuestLine::new(ours).expect("a line");
+        guest.write_all(b"noise\nready 640x480\nfailed no such mode\n").expect("written");
+        assert_eq!(line.ready(Deadline::seconds(30)).expect("ready"), (640, 480));
+        let error = line.next(Deadline::seconds(30)).expect_err("failed");
+        assert!(error.to_string().contains("no such mode"), "{error}");
     }
 }

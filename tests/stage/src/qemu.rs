@@ -159,7 +159,7 @@ impl Setup {
         let child = Child::spawn(&self.name, "qemu-system-x86", command, dir)?;
         let deadline = Deadline::seconds(120);
         let monitor = accept(&monitor, &child, deadline)?;
-        let line = GuestLine::new(accept(&serial, &child, deadline)?);
+        let line = GuestLine::new(accept(&serial, &child, deadline)?)?;
         let qmp = Qmp::new(monitor, dir.path().to_owned())
             .map_err(|e| child.failure(&format!("is no use: {e}")))?;
         Ok(Qemu { qmp, line, qmp_socket: at("qmp"), child })
