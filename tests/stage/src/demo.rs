@@ -52,7 +52,7 @@ pub fn demo(guests: &Path, out: &Path) -> Result<bool> {
     let bus = Bus::start(&dir)?;
     let show = Show { out, dir, bus, start: Instant::now() };
 
-    show.say("booting both guests (Linux takes about two minutes where all is emulated)");
+    show.say("booting both guests (without KVM in the machine Linux takes minutes)");
     let linux = Setup::new("linux", Guest::Linux(None)).on(&show.bus).gl(true).blob(true);
     let mut linux = linux.start(&guests, &show.dir)?;
     let paint = Setup::new("paint", Guest::Paint(Paint::default()));
