@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use crate::bus::Bus;
 use crate::child::Child;
@@ -17,6 +17,9 @@ use crate::wait::{Deadline, readable};
 
 /// QEMU's program, unless this variable names another.
 pub const QEMU_ENV: &str = "FANLIGHT_QEMU";
+
+/// The accelerator, `kvm` or `tcg`; otherwise KVM in the test machine where it has it, else TCG.
+pub const ACCELERATOR_ENV: &str = "FANLIGHT_ACCEL";
 
 /// The render node that QEMU with `gl=on` opens, unless this variable names another.
 pub const RENDER_NODE_ENV: &str = "FANLIGHT_RENDER_NODE";
@@ -168,6 +171,7 @@ impl Setup {
     fn command(&self, guests: &Guests, dir: &Arc<RunDir>) -> Result<Command> {
         let at = |kind: &str| dir.path().join(format!("{}.{kind}", self.name));
         let program = std::env::var_os(QEMU_ENV).unwrap_or_else(|| "qemu-system-x86_64".into());
+        let accelerator = accelerator();
         let mut command = Command::new(program);
         // Neither sound nor anything else of the caller's session is wanted.
         command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
@@ -178,7 +182,7 @@ impl Setup {
         };
         command
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
-            .args(["-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "1"])
+            .args(["-smp", "1", "-accel", accelerator.0, "-cpu", accelerator.1])
             .args(["-machine", &format!("{machine},memory-backend=ram,vmport=off")])
             .arg("-object")
             .arg(format!("memory-backend-memfd,id=ram,size={memory}M,share=on"))
@@ -238,6 +242,30 @@ impl Setup {
             Display::PeerToPeer => format!("dbus,p2p=yes,{gl}"),
         }
     }
+}
+
+/// How the guest's processor is made, and which: QEMU's accelerator and CPU model. Five-level page
+/// tables and byte-wise string instructions only cost time under emulation.
+fn accelerator() -> (&'static str, &'static str) {
+    static KVM: LazyLock<bool> = LazyLock::new(|| match std::env::var(ACCELERATOR_ENV) {
+        Ok(name) => name == "kvm",
+        Err(_) => std::env::var_os("FANLIGHT_RIG").is_some_and(|rig| rig == "vm") && nested_kvm(),
+    });
+    if *KVM {
+        ("kvm", "host,la57=off,erms=off,fsrm=off")
+    } else {
+        ("tcg,thread=multi", "max,la57=off,erms=off,fsrm=off")
+    }
+}
+
+/// Whether the test machine has KVM. Its emulated processor has: QEMU's TCG emulates AMD's
+/// virtualization, and a guest of that boots several times faster than TCG in TCG.
+fn nested_kvm() -> bool {
+    // One of the two fits the processor, the other refuses.
+    for module in ["kvm_amd", "kvm_intel"] {
+        let _ = Command::new("modprobe").arg("--quiet").arg(module).status();
+    }
+    std::fs::File::options().read(true).write(true).open("/dev/kvm").is_ok()
 }
 
 /// Quiet, with a still console, and without what only costs time under emulation.
