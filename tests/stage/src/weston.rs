@@ -157,8 +157,12 @@ impl Weston {
     /// If the log can't be read.
     pub fn says(&self, label: &str) -> Result<Option<String>> {
         let log = self.child.output(Output::Err)?;
-        let found = log.lines().find_map(|line| Some(line.split_once(label)?.1.trim().to_owned()));
-        Ok(found)
+        // After the time in brackets, or after blanks: "GL version:" is not "EGL version:".
+        let entry = |line: &str| {
+            let text = line.split_once("] ").map_or(line, |(_, text)| text);
+            Some(text.trim().strip_prefix(label)?.trim().to_owned())
+        };
+        Ok(log.lines().find_map(entry))
     }
 }
 
