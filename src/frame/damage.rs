@@ -6,19 +6,10 @@ impl Damage {
     /// Nothing at all.
     pub const NONE: Self = Self::Rects { rects: [ZERO; DAMAGE_MAX], count: 0 };
 
-    /// One rectangle, as far as it lies within `bounds`. Coordinates may be anything a peer sends.
+    /// What of a rectangle lies within `bounds`; everything where nothing does, because what a guest
+    /// meant by that can't be known. Coordinates may be anything a peer sends.
     pub fn clamped(x: i32, y: i32, width: i32, height: i32, bounds: Size) -> Self {
-        let cut = |start: i32, len: i32, end: u32| {
-            let first = i64::from(start).clamp(0, i64::from(end));
-            let last = (i64::from(start) + i64::from(len)).clamp(0, i64::from(end));
-            // Both lie in 0..=end, which is a u32.
-            (first as u32, (last - first).max(0) as u32)
-        };
-        let (x, width) = cut(x, width, bounds.width);
-        let (y, height) = cut(y, height, bounds.height);
-        let mut damage = Self::NONE;
-        damage.add(Rect { x, y, width, height });
-        damage
+        Rect::clipped(x, y, width, height, bounds).map_or(Self::Whole, Self::from)
     }
 
     /// Whether nothing changed.
@@ -55,6 +46,30 @@ impl Damage {
             *count = 1;
         }
     }
+}
+
+impl From<Rect> for Damage {
+    fn from(rect: Rect) -> Self {
+        let mut damage = Self::NONE;
+        damage.add(rect);
+        damage
+    }
+}
+
+impl Rect {
+    /// What of a rectangle lies within `bounds`, if anything.
+    pub fn clipped(x: i32, y: i32, width: i32, height: i32, bounds: Size) -> Option<Self> {
+        let (x, width) = clip_side(x, width, bounds.width)?;
+        let (y, height) = clip_side(y, height, bounds.height)?;
+        Some(Self { x, y, width, height })
+    }
+}
+
+fn clip_side(start: i32, length: i32, side: u32) -> Option<(u32, u32)> {
+    let end = (i64::from(start) + i64::from(length)).min(i64::from(side));
+    let start = i64::from(start).max(0);
+    let length = u32::try_from(end - start).ok().filter(|&length| length > 0)?;
+    Some((u32::try_from(start).ok()?, length))
 }
 
 const ZERO: Rect = Rect { x: 0, y: 0, width: 0, height: 0 };
@@ -97,14 +112,21 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_outside_is_cut_off() {
-        assert!(Damage::clamped(100, 0, 5, 5, BOUNDS).is_empty());
-        assert!(Damage::clamped(-9, -9, 9, 9, BOUNDS).is_empty());
-        assert!(Damage::clamped(5, 5, -3, 4, BOUNDS).is_empty());
-        let all = Damage::clamped(i32::MIN, i32::MIN, i32::MAX, i32::MAX, BOUNDS);
-        assert!(all.is_empty(), "{all:?} ends left of the buffer");
-        let all = Damage::clamped(-1, -1, i32::MAX, i32::MAX, BOUNDS);
-        assert!(covers(&all, 0, 0) && covers(&all, 99, 79));
+    fn what_hangs_over_is_cut_off() {
+        let damage = Damage::clamped(-10, 70, 30, i32::MAX, BOUNDS);
+        assert_eq!(damage, Damage::from(Rect { x: 0, y: 70, width: 20, height: 10 }));
+        let damage = Damage::clamped(99, 79, i32::MAX, i32::MAX, BOUNDS);
+        assert_eq!(damage, Damage::from(Rect { x: 99, y: 79, width: 1, height: 1 }));
+    }
+
+    #[test]
+    fn what_is_outside_or_empty_means_everything() {
+        let far = (i32::MIN, i32::MIN, i32::MAX, i32::MAX);
+        for (x, y, w, h) in
+            [(100, 0, 5, 5), (0, 80, 5, 5), (0, 0, 0, 5), (0, 0, 5, -1), (-5, 0, 5, 5), far]
+        {
+            assert_eq!(Damage::clamped(x, y, w, h, BOUNDS), Damage::Whole, "{x} {y} {w} {h}");
+        }
     }
 
     proptest! {
@@ -118,7 +140,9 @@ mod tests {
             for (x, y, w, h) in list {
                 let (sx, sy) = (i32::try_from(px).unwrap(), i32::try_from(py).unwrap());
                 hit |= x <= sx && sx < x + w && y <= sy && sy < y + h;
-                sum.merge(&Damage::clamped(x, y, w, h, BOUNDS));
+                if let Some(rect) = Rect::clipped(x, y, w, h, BOUNDS) {
+                    sum.merge(&Damage::from(rect));
+                }
             }
             prop_assert!(!hit || covers(&sum, px, py));
             if let Damage::Rects { rects, count } = sum {

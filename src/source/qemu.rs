@@ -4,7 +4,6 @@
 //! through a mailbox to the session's thread; verdicts come back through [`acks`].
 
 mod acks;
-mod damage;
 mod listener;
 mod names;
 mod pixels;

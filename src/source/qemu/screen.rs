@@ -3,7 +3,6 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use super::damage;
 use super::pixels::{Canvas, Painter, Pixels};
 use crate::frame::{
     BufferId, Cursor, Damage, Layout, Memory, Modifier, Rect, Size, Storage, Transform,
@@ -128,8 +127,8 @@ impl Screen {
         pixels.check()?;
         let side = |length: u32| i32::try_from(length).unwrap_or(i32::MAX);
         let (width, height) = (side(pixels.size.width), side(pixels.size.height));
-        let Some(rect) = damage::clip(x, y, width, height, current.size) else { return Ok(()) };
-        // What was cut off on the left and at the top: `clip` only moves a negative corner to 0.
+        let Some(rect) = Rect::clipped(x, y, width, height, current.size) else { return Ok(()) };
+        // What was cut off on the left and at the top: clipping only moves a negative corner to 0.
         let part = Rect {
             x: if x < 0 { x.unsigned_abs() } else { 0 },
             y: if y < 0 { y.unsigned_abs() } else { 0 },
@@ -137,9 +136,7 @@ impl Screen {
         };
         canvas.paint(pixels, part, (rect.x, rect.y));
         let buffer = current.buffer;
-        let (x, y) = (side(rect.x), side(rect.y));
-        let damage = damage::clamp(x, y, side(rect.width), side(rect.height), current.size);
-        self.post(Letter::Paint { buffer, damage });
+        self.post(Letter::Paint { buffer, damage: Damage::from(rect) });
         Ok(())
     }
 
@@ -153,7 +150,7 @@ impl Screen {
         let Some(current) = &self.current else { return };
         let [x, y, width, height] = rect;
         let damage = if current.exact {
-            damage::clamp(x, y, width, height, current.size)
+            Damage::clamped(x, y, width, height, current.size)
         } else {
             Damage::Whole
         };
@@ -233,12 +230,12 @@ fn merge(last: &mut Letter, letter: Letter) -> Option<Letter> {
         (Letter::Paint { buffer, damage }, Letter::Paint { buffer: same, damage: more })
             if *buffer == same =>
         {
-            damage::add(damage, &more);
+            damage.merge(&more);
         }
         (
             Letter::Event(Update { buffer, damage, ack }),
             Letter::Event(Update { buffer: same, damage: more, ack: more_ack }),
-        ) if *buffer == same && !ack.is_owed() && !more_ack.is_owed() => damage::add(damage, &more),
+        ) if *buffer == same && !ack.is_owed() && !more_ack.is_owed() => damage.merge(&more),
         (Letter::Event(last @ CursorAt { .. }), Letter::Event(next @ CursorAt { .. })) => {
             *last = next;
         }
