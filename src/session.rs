@@ -151,7 +151,8 @@ impl<K: Sink> Session<K> {
     }
 
     /// Waits for the next thing to happen, `timeout` at most, and does all that follows from it.
-    /// Returns early when `wake`, an fd of the caller's, is readable.
+    /// Doesn't wait where something has happened already; returns early when `wake`, an fd of the
+    /// caller's, is readable.
     ///
     /// # Errors
     /// If the kernel refuses to wait.
@@ -161,10 +162,12 @@ impl<K: Sink> Session<K> {
         wake: Option<BorrowedFd<'_>>,
     ) -> io::Result<Turn> {
         // What came before anybody waited, or by a call of the caller's to the sink.
-        self.pump();
+        let worked = self.pump();
         let now = self.now();
         let machine = self.machine.wakeup().map(|at| at.saturating_sub(now));
-        let wait = [timeout, machine].into_iter().flatten().min();
+        // The caller wants to look at what was done, before anything else may take its time.
+        let no_time = worked.then_some(Duration::ZERO);
+        let wait = [timeout, machine, no_time].into_iter().flatten().min();
         let until = wait.map(|wait| Timespec {
             tv_sec: wait.as_secs() as i64,
             tv_nsec: i64::from(wait.subsec_nanos()),
@@ -193,7 +196,7 @@ impl<K: Sink> Session<K> {
         self.pump();
         Ok(if woken {
             Turn::Woken
-        } else if ready == 0 && timeout.is_some_and(|timeout| wait == Some(timeout)) {
+        } else if ready == 0 && !worked && timeout.is_some() && wait == timeout {
             Turn::TimedOut
         } else {
             Turn::Worked
@@ -204,8 +207,9 @@ impl<K: Sink> Session<K> {
         self.start.elapsed()
     }
 
-    /// Handles all that has arrived.
-    fn pump(&mut self) {
+    /// Handles all that has arrived; says whether anything had.
+    fn pump(&mut self) -> bool {
+        let mut any = false;
         loop {
             // The sink first: what it has finished makes room for what comes.
             if self.closed.is_none()
@@ -219,8 +223,10 @@ impl<K: Sink> Session<K> {
             } else {
                 break;
             }
+            any = true;
         }
         self.sink.flush();
+        any
     }
 
     fn handle(&mut self, input: Input) {

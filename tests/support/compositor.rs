@@ -7,13 +7,13 @@ pub mod dmabuf;
 pub mod surfaces;
 
 use std::net::Shutdown;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use wayland_protocols::wp::linux_dmabuf::zv1::server::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 use wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
 use wayland_protocols::wp::viewporter::server::wp_viewporter::WpViewporter;
@@ -78,6 +78,8 @@ pub struct Compositor {
 struct Shared {
     server: Mutex<Server>,
     changed: Condvar,
+    /// For who waits with poll(2): counts what the client did.
+    news: OwnedFd,
 }
 
 impl Compositor {
@@ -98,7 +100,9 @@ impl Compositor {
             dmabuf: dmabuf::Dmabuf::default(),
             gone: false,
         };
-        let shared = Arc::new(Shared { server: Mutex::new(server), changed: Condvar::new() });
+        let news = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap();
+        let (server, changed) = (Mutex::new(server), Condvar::new());
+        let shared = Arc::new(Shared { server, changed, news });
         let (stop, stopped) = UnixStream::pair().unwrap();
         let thread = thread::spawn({
             let shared = Arc::clone(&shared);
@@ -109,6 +113,12 @@ impl Compositor {
 
     fn lock(&self) -> MutexGuard<'_, Server> {
         self.shared.server.lock().expect("the compositor found something wrong (see above)")
+    }
+
+    /// Readable after the client has done something, until it is read.
+    #[allow(dead_code, reason = "each test crate uses its own part")]
+    pub fn news(&self) -> BorrowedFd<'_> {
+        self.shared.news.as_fd()
     }
 
     /// Looks at the server or makes it say something.
@@ -167,6 +177,7 @@ fn serve(display: &mut Display<Server>, shared: &Shared, stopped: &UnixStream) {
             server.gone = handle.get_client_data(server.client.id()).is_err();
         }
         shared.changed.notify_all();
+        rustix::io::write(&shared.news, &1_u64.to_ne_bytes()).unwrap();
         if stop {
             return;
         }

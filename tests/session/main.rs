@@ -1,0 +1,24 @@
+//! The whole way on a bare machine: the QEMU source against a fake QEMU, a session, and the viewer
+//! against a compositor inside the test (or the headless sink). Memfds stand in for dma-bufs; what
+//! real ones do is tested in the rig.
+#![cfg(feature = "wayland")]
+#![allow(missing_docs, missing_debug_implementations, unreachable_pub)]
+
+#[path = "../support/compositor.rs"]
+#[allow(dead_code)]
+mod compositor;
+#[path = "../support/fake_qemu.rs"]
+mod fake_qemu;
+
+mod copies;
+mod direct;
+mod dumps;
+mod ends;
+mod hostile;
+mod late;
+mod spies;
+mod stage;
+
+use fanlight::frame::{Format, Modifier};
+
+const XR24: u32 = Format::XRGB8888.0;
