@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::io::{Errno, pread};
 
 use crate::frame::{
-    DAMAGE_MAX, Damage, Format, Layout, Memory, Modifier, Rect, Size, Storage, Transform,
+    DAMAGE_MAX, Damage, Format, Layout, Memory, Modifier, Rect, Size, Storage, StorageId, Transform,
 };
 use crate::sys::{Mapping, ReadAccess};
 
@@ -50,8 +50,14 @@ pub enum CopyError {
     #[error("the guest's memory is smaller than the picture that it announced")]
     Short,
     /// The kernel refused.
-    #[error("the guest's memory can't be read")]
-    Io(#[from] io::Error),
+    #[error("the guest's memory can't be read ({0})")]
+    Io(io::Error),
+}
+
+impl From<io::Error> for CopyError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
 }
 
 /// Access to one storage for reading; made once, used for every frame.
@@ -95,6 +101,29 @@ impl Reader {
             Access::Sealed(map) => Rows::Mapped { map, _access: None },
             Access::File(fd) => Rows::File(fd),
         })
+    }
+}
+
+/// The readers of a sink: each storage's is opened at its first use.
+#[derive(Debug, Default)]
+pub struct Readers(Vec<(StorageId, Reader)>);
+
+impl Readers {
+    /// The reader of `storage`.
+    pub fn of(&mut self, storage: &Storage) -> Result<&Reader, CopyError> {
+        let index = match self.0.iter().position(|(id, _)| *id == storage.id) {
+            Some(index) => index,
+            None => {
+                self.0.push((storage.id, Reader::open(storage)?));
+                self.0.len() - 1
+            }
+        };
+        Ok(&self.0[index].1)
+    }
+
+    /// Closes the reader of `storage`, if there is one.
+    pub fn forget(&mut self, storage: StorageId) {
+        self.0.retain(|(id, _)| *id != storage);
     }
 }
 

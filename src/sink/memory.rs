@@ -1,9 +1,9 @@
 //! The headless sink: each frame is read into memory of ours while the guest waits for its ack.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 
-use crate::convert::cpu::{self, OUT_PIXEL, Reader, View};
+use crate::convert::cpu::{self, CopyError, OUT_PIXEL, Readers, View};
 use crate::frame::{CommitId, Damage, ImportId, Size, StorageId, TARGETS};
 use crate::port::{Buffer, Sink, SinkEvent};
 
@@ -20,7 +20,7 @@ pub struct Frame {
 #[derive(Debug, Default)]
 pub struct MemorySink {
     targets: [Option<Frame>; TARGETS],
-    readers: HashMap<StorageId, Reader>,
+    readers: Readers,
     frames: VecDeque<Frame>,
     events: VecDeque<SinkEvent>,
 }
@@ -32,15 +32,15 @@ impl MemorySink {
         self.frames.pop_front()
     }
 
-    fn copy_into(&mut self, target: u8, buffer: &Buffer, damage: &Damage) -> Result<u64, String> {
+    fn copy_into(
+        &mut self,
+        target: u8,
+        buffer: &Buffer,
+        damage: &Damage,
+    ) -> Result<u64, CopyError> {
         let Buffer { storage, layout, visible, transform, .. } = buffer;
         let view = View { layout: *layout, visible: *visible, transform: *transform };
-        let reader = match self.readers.entry(storage.id) {
-            std::collections::hash_map::Entry::Occupied(known) => known.into_mut(),
-            std::collections::hash_map::Entry::Vacant(new) => {
-                new.insert(Reader::open(storage).map_err(in_words)?)
-            }
-        };
+        let reader = self.readers.of(storage)?;
         let size = view.size();
         let stride = size.width as usize * OUT_PIXEL;
         let frame = &mut self.targets[usize::from(target)];
@@ -48,19 +48,8 @@ impl MemorySink {
             *frame = Some(Frame { size, pixels: vec![0; stride * size.height as usize] });
         }
         let pixels = &mut frame.as_mut().expect("made above").pixels;
-        cpu::copy(reader, &view, damage, pixels, stride).map_err(in_words)
+        cpu::copy(reader, &view, damage, pixels, stride)
     }
-}
-
-/// An error with its causes, in one line.
-fn in_words(error: impl std::error::Error) -> String {
-    let mut words = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        words = format!("{words}: {error}");
-        cause = error.source();
-    }
-    words
 }
 
 impl Sink for MemorySink {
@@ -86,7 +75,7 @@ impl Sink for MemorySink {
     fn copy(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
         let done = match self.copy_into(target, buffer, damage) {
             Ok(bytes) => SinkEvent::Copied { target, bytes },
-            Err(reason) => SinkEvent::CopyFailed { target, reason },
+            Err(error) => SinkEvent::CopyFailed { target, reason: error.to_string() },
         };
         self.events.push_back(done);
     }
@@ -101,6 +90,6 @@ impl Sink for MemorySink {
     fn blank(&mut self) {}
 
     fn forget(&mut self, storage: StorageId) {
-        self.readers.remove(&storage);
+        self.readers.forget(storage);
     }
 }

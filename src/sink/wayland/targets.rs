@@ -13,7 +13,7 @@ use super::dmabuf::Offer;
 use super::globals::Globals;
 use super::imports::ask;
 use super::lease::Lease;
-use crate::convert::cpu::{self, OUT_PIXEL, Reader, View};
+use crate::convert::cpu::{self, OUT_PIXEL, Readers, View};
 use crate::frame::{Damage, Format, Layout, Modifier, Plane, Size, StorageId};
 use crate::port::{Buffer, CommitId, TARGETS};
 use crate::sys::{OwnMapping, own_memfd, page_align};
@@ -55,7 +55,7 @@ impl Target {
 #[derive(Debug)]
 pub(super) struct Targets {
     targets: [Option<Target>; TARGETS],
-    readers: Vec<(StorageId, Reader)>,
+    readers: Readers,
     /// `None` where it is known not to work.
     make_udmabuf: Option<MakeUdmabuf>,
 }
@@ -65,7 +65,11 @@ type Reason = String;
 
 impl Targets {
     pub(super) fn new(make_udmabuf: MakeUdmabuf) -> Self {
-        Self { targets: Default::default(), readers: Vec::new(), make_udmabuf: Some(make_udmabuf) }
+        Self {
+            targets: Default::default(),
+            readers: Readers::default(),
+            make_udmabuf: Some(make_udmabuf),
+        }
     }
 
     /// Copies the damage of the picture into a target, which is made (again) where it doesn't fit.
@@ -92,10 +96,10 @@ impl Targets {
             self.targets[slot] = Some(target);
         }
         let damage = if fits { damage } else { &Damage::Whole };
-        let reader = reader(&mut self.readers, buffer)?;
+        let reader = self.readers.of(&buffer.storage).map_err(|error| error.to_string())?;
         let Some(target) = &mut self.targets[slot] else { unreachable!("made above") };
         cpu::copy(reader, &view, damage, target.pixels.bytes_mut(), target.stride as usize)
-            .map_err(|error| sentence(&error))
+            .map_err(|error| error.to_string())
     }
 
     fn make(
@@ -179,7 +183,7 @@ impl Targets {
     }
 
     pub(super) fn forget(&mut self, storage: StorageId) {
-        self.readers.retain(|(id, _)| *id != storage);
+        self.readers.forget(storage);
     }
 
     pub(super) fn leases(&mut self) -> impl Iterator<Item = &mut Lease> {
@@ -190,27 +194,4 @@ impl Targets {
 /// How the picture lies in the guest's memory.
 pub(super) fn view(buffer: &Buffer) -> View {
     View { layout: buffer.layout, visible: buffer.visible, transform: buffer.transform }
-}
-
-/// The reader of a storage, opened at its first use.
-fn reader<'a>(
-    readers: &'a mut Vec<(StorageId, Reader)>,
-    buffer: &Buffer,
-) -> Result<&'a Reader, Reason> {
-    let storage = &buffer.storage;
-    let index = match readers.iter().position(|(id, _)| *id == storage.id) {
-        Some(index) => index,
-        None => {
-            let reader = Reader::open(storage).map_err(|error| sentence(&error))?;
-            readers.push((storage.id, reader));
-            readers.len() - 1
-        }
-    };
-    Ok(&readers[index].1)
-}
-
-/// An error with its causes.
-fn sentence(error: &dyn std::error::Error) -> Reason {
-    let causes = std::iter::successors(error.source(), |error| error.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
