@@ -104,23 +104,27 @@ impl From<PresentArg> for Present {
 /// Runs the program on the arguments of the process.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
-    log_to_stderr(cli.verbose);
-    let done = match cli.verb {
+    let done = log_to_stderr(cli.verbose).and_then(|()| match cli.verb {
         Verb::View(args) => view::run(&args),
         Verb::Dump(args) => dump::run(&args),
         Verb::List(args) => list::run(&args),
-    };
+    });
     exit::report(done)
 }
 
-fn log_to_stderr(verbose: u8) {
+fn log_to_stderr(verbose: u8) -> Result<(), Failure> {
     let default = match verbose {
         0 => "fanlight=warn",
         1 => "fanlight=info",
         _ => "fanlight=trace",
     };
-    let filter = EnvFilter::try_from_env("FANLIGHT_LOG").unwrap_or_else(|_| default.into());
+    let wanted = std::env::var("FANLIGHT_LOG").unwrap_or_else(|_| default.to_owned());
+    let filter = EnvFilter::try_new(&wanted).map_err(|error| {
+        let hint = "FANLIGHT_LOG takes a filter as `debug` or `fanlight::session=trace`";
+        Failure::usage(io::Error::other(format!("{hint}, not \"{wanted}\" ({error})")))
+    })?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    Ok(())
 }
 
 /// SIGINT and SIGTERM, as an fd that becomes readable.

@@ -6,7 +6,7 @@
 //! [`poll`](Machine::poll), and the outputs are carried out in their order.** Then the shell waits
 //! for the next input, at most until [`wakeup`](Machine::wakeup), when it feeds [`Input::Tick`].
 //!
-//! A frame is a scanout or an update, counted by `frame`. Each sink has a [`View`](view::View), which
+//! A frame is a scanout or an update, counted by `frame`. Each sink has a `View`, which
 //! brings the newest frame to its sink: directly, as the guest's own memory, or by a copy. An
 //! update is acked when every view is done with its frame (`consumed`) and reads nothing that the
 //! guest may write next (`clear`), or, forced, when its deadline has come.

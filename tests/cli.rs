@@ -101,6 +101,19 @@ fn bad_numbers_are_refused() {
 }
 
 #[test]
+fn a_bad_log_filter_is_named() {
+    let output = Command::new(env!("CARGO_BIN_EXE_fanlight"))
+        .arg("list")
+        .env_clear()
+        .env("FANLIGHT_LOG", "fanlight=loud")
+        .output()
+        .expect("the program starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{stderr}");
+    assert!(stderr.contains("FANLIGHT_LOG") && stderr.contains("loud"), "{stderr}");
+}
+
+#[test]
 fn every_verb_has_help_with_examples() {
     for args in [&["--help"][..], &["view", "--help"], &["dump", "--help"], &["list", "--help"]] {
         let output = fanlight(args);

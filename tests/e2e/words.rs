@@ -32,6 +32,8 @@ pub(crate) fn peer_to_peer() -> Result<()> {
     let (dir, bus) = bus()?;
     let mut qemu = Setup::new("p2p", still()).peer_to_peer().start(&Guests::find()?, &dir)?;
     let frame = qemu.line.done(soon())?;
+    // Has QEMU look at its screen (see `several`).
+    qemu.qmp.screendump()?;
     let uri = format!("qmp:{}", qemu.qmp_socket().display());
     let known = pattern::expected(frame, 640, 480);
     same("dump and pattern", &dumped(&uri, &bus, &dir)?, &known)?;

@@ -56,13 +56,14 @@ impl Reader {
             self.finished = true;
             return None;
         }
-        let (name, rest) = match line
-            .strip_prefix("test ")
-            .and_then(|test| test.split_once(" ... "))
-        {
-            Some((name, rest)) => (Some(name.trim_end_matches(" - should panic").to_owned()), rest),
-            None => (None, line),
-        };
+        let (name, rest) =
+            match line.strip_prefix("test ").and_then(|test| test.split_once(" ... ")) {
+                // Some runners put the verdicts below each other.
+                Some((name, rest)) => {
+                    (Some(name.trim_end().trim_end_matches(" - should panic").to_owned()), rest)
+                }
+                None => (None, line),
+            };
         if let Some((name, reason)) =
             rest.strip_prefix("SKIP ").and_then(|skip| skip.split_once(": "))
         {
