@@ -9,7 +9,6 @@ use fanlight_stage::line::Command;
 use fanlight_stage::qemu::{Guest, Qemu, Setup};
 use fanlight_stage::rundir::RunDir;
 use fanlight_stage::viewer::Viewer;
-use fanlight_stage::wait::Deadline;
 use fanlight_stage::weston::{Renderer, Shell, Weston};
 use fanlight_stage::{Error, Image, Result, pattern};
 use std::sync::Arc;
@@ -36,9 +35,7 @@ static SHARED: OnceLock<Mutex<Shared>> = OnceLock::new();
 fn boot(gl: bool, blob: bool) -> Result<Linux> {
     let (dir, bus) = bus()?;
     let setup = Setup::new("linux", Guest::Linux(None)).on(&bus).gl(gl).blob(blob);
-    let mut qemu = setup.start(&Guests::find()?, &dir)?;
-    let ready = qemu.line.ready(Deadline::seconds(900));
-    let size = ready.map_err(|e| qemu.failure(&format!("does not boot: {e}")))?;
+    let (qemu, size) = setup.boot(&Guests::find()?, &dir)?.ready()?;
     Ok(Linux { qemu, bus, dir, size })
 }
 

@@ -54,7 +54,7 @@ pub fn demo(guests: &Path, out: &Path) -> Result<bool> {
 
     show.say("booting both guests (without KVM in the machine Linux takes minutes)");
     let linux = Setup::new("linux", Guest::Linux(None)).on(&show.bus).gl(true).blob(true);
-    let mut linux = linux.start(&guests, &show.dir)?;
+    let linux = linux.boot(&guests, &show.dir)?;
     let paint = Setup::new("paint", Guest::Paint(Paint::default()));
     let paint = paint.card(Card::VirtioVga).on(&show.bus).gl(true);
     let mut paint = paint.start(&guests, &show.dir)?;
@@ -62,7 +62,8 @@ pub fn demo(guests: &Path, out: &Path) -> Result<bool> {
 
     let in_place = show.play_paint(&mut paint)?;
     drop(paint);
-    let flipping = show.play_linux(&mut linux)?;
+    let (mut linux, size) = linux.ready()?;
+    let flipping = show.play_linux(&mut linux, size)?;
     let ended = linux.line.tell(&Command::Poweroff, Deadline::seconds(60));
     ended.map_err(|e| linux.failure(&format!("is no use: {e}")))?;
 
@@ -108,9 +109,7 @@ impl Show<'_> {
     }
 
     /// The Linux guest, which flips between two buffers.
-    fn play_linux(&self, qemu: &mut Qemu) -> Result<Act> {
-        let ready = qemu.line.ready(Deadline::seconds(900));
-        let size = ready.map_err(|e| qemu.failure(&format!("does not boot: {e}")))?;
+    fn play_linux(&self, qemu: &mut Qemu, size: (u32, u32)) -> Result<Act> {
         self.say("showing the Linux guest, which flips pages");
         let flip = Command::Flip { frames: 0, hold_ms: HOLD_MS };
         qemu.line.tell(&flip, Deadline::seconds(120))?;

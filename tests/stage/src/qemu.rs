@@ -68,6 +68,7 @@ pub struct Setup {
     gl: bool,
     blob: bool,
     heads: u32,
+    emulated: bool,
     extra: Vec<String>,
 }
 
@@ -88,6 +89,7 @@ impl Setup {
             gl: false,
             blob: false,
             heads: 1,
+            emulated: false,
             extra: Vec::new(),
         }
     }
@@ -141,6 +143,13 @@ impl Setup {
         self
     }
 
+    /// Whether its processor is emulated even where KVM could run it.
+    #[must_use]
+    pub fn emulated(mut self, emulated: bool) -> Self {
+        self.emulated = emulated;
+        self
+    }
+
     /// Adds an argument to QEMU's.
     #[must_use]
     pub fn arg(mut self, argument: &str) -> Self {
@@ -155,6 +164,8 @@ impl Setup {
     pub fn start(&self, guests: &Guests, dir: &Arc<RunDir>) -> Result<Qemu> {
         let at = |kind: &str| dir.path().join(format!("{}.{kind}", self.name));
         let listen = |path: &Path| {
+            // An earlier machine of this name may have left its own.
+            let _ = std::fs::remove_file(path);
             UnixListener::bind(path).context(format!("listening on {}", path.display()))
         };
         let (serial, monitor) = (listen(&at("serial"))?, listen(&at("monitor"))?);
@@ -168,10 +179,19 @@ impl Setup {
         Ok(Qemu { qmp, line, qmp_socket: at("qmp"), child })
     }
 
+    /// Starts the Linux guest, to be waited for with [`Booting::ready`].
+    ///
+    /// # Errors
+    /// As [`Setup::start`].
+    pub fn boot<'a>(self, guests: &'a Guests, dir: &'a Arc<RunDir>) -> Result<Booting<'a>> {
+        let qemu = self.start(guests, dir)?;
+        Ok(Booting { setup: self, qemu, guests, dir })
+    }
+
     fn command(&self, guests: &Guests, dir: &Arc<RunDir>) -> Result<Command> {
         let at = |kind: &str| dir.path().join(format!("{}.{kind}", self.name));
         let program = std::env::var_os(QEMU_ENV).unwrap_or_else(|| "qemu-system-x86_64".into());
-        let accelerator = accelerator();
+        let accelerator = accelerator(self.emulated);
         let mut command = Command::new(program);
         // Neither sound nor anything else of the caller's session is wanted.
         command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
@@ -244,14 +264,14 @@ impl Setup {
     }
 }
 
-/// How the guest's processor is made, and which: QEMU's accelerator and CPU model. Five-level page
+/// How the guest's processor is made (`emulated`: not by KVM), and which: QEMU's accelerator and CPU model. Five-level page
 /// tables and byte-wise string instructions only cost time under emulation.
-fn accelerator() -> (&'static str, &'static str) {
+fn accelerator(emulated: bool) -> (&'static str, &'static str) {
     static KVM: LazyLock<bool> = LazyLock::new(|| match std::env::var(ACCELERATOR_ENV) {
         Ok(name) => name == "kvm",
         Err(_) => std::env::var_os("FANLIGHT_RIG").is_some_and(|rig| rig == "vm") && nested_kvm(),
     });
-    if *KVM {
+    if *KVM && !emulated {
         ("kvm", "host,la57=off,erms=off,fsrm=off")
     } else {
         ("tcg,thread=multi", "max,la57=off,erms=off,fsrm=off")
@@ -272,6 +292,43 @@ fn nested_kvm() -> bool {
 const KERNEL_COMMAND_LINE: &str = "console=tty0 quiet loglevel=3 panic=-1 \
     vt.global_cursor_default=0 consoleblank=0 mitigations=off nokaslr no_timer_check \
     tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests random.trust_cpu=on";
+
+/// A Linux guest on its way up.
+#[derive(Debug)]
+pub struct Booting<'a> {
+    setup: Setup,
+    qemu: Qemu,
+    guests: &'a Guests,
+    dir: &'a Arc<RunDir>,
+}
+
+impl Booting<'_> {
+    /// Waits until it takes commands; gives it and the size of its screen. KVM inside an emulated
+    /// machine now and then loses a guest: then it is started once more, all emulated.
+    ///
+    /// # Errors
+    /// If it does not come up; with the end of QEMU's log.
+    pub fn ready(self) -> Result<(Qemu, (u32, u32))> {
+        let Self { setup, mut qemu, guests, dir } = self;
+        let nested = !setup.emulated && accelerator(false).0 == "kvm";
+        let limit = if nested { NESTED_BOOT_SECONDS } else { EMULATED_BOOT_SECONDS };
+        let error = match qemu.line.ready(Deadline::seconds(limit)) {
+            Ok(size) => return Ok((qemu, size)),
+            Err(error) => qemu.failure(&format!("does not boot: {error}")),
+        };
+        if !nested {
+            return Err(error);
+        }
+        eprintln!("{error}\nKVM has lost it: once more, all emulated");
+        drop(qemu);
+        setup.emulated(true).boot(guests, dir)?.ready()
+    }
+}
+
+/// What a boot may take where KVM runs the guest (half a minute is usual)…
+const NESTED_BOOT_SECONDS: u64 = 180;
+/// …and where all is emulated (four minutes are).
+const EMULATED_BOOT_SECONDS: u64 = 900;
 
 /// A running machine. Dropping it kills it.
 #[derive(Debug)]
