@@ -215,6 +215,8 @@ pub enum SinkEvent {
         /// For the user.
         reason: String,
     },
+    /// What the sink takes has changed: what it refused may be tried again.
+    OffersChanged,
     /// Nothing reads this commit any more. Each commit is released at most once.
     Released(CommitId),
     /// This commit (or a later one) was taken for the screen.

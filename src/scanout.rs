@@ -157,6 +157,9 @@ impl Machine {
             Input::Refused(sink, import) => {
                 self.with_view(sink, |view, _| view.imported(import, false));
             }
+            Input::OffersChanged(sink) => {
+                self.with_view(sink, |view, _| view.forget_refusals());
+            }
             Input::Copied(sink, target, bytes) => self.copied(now, sink, target, bytes),
             Input::CopyFailed(sink, target) => {
                 self.with_view(sink, |view, _| view.copy_failed(target));

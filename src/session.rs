@@ -284,6 +284,7 @@ impl<K: Sink> Session<K> {
                 info!(reason, "the guest's memory can't be shown as it is");
                 self.handle(Input::Refused(SINK, import));
             }
+            SinkEvent::OffersChanged => self.handle(Input::OffersChanged(SINK)),
             SinkEvent::Copied { target, bytes } => {
                 self.handle(Input::Copied(SINK, target, bytes));
             }

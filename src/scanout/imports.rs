@@ -103,6 +103,12 @@ impl Imports {
         }
     }
 
+    pub(super) fn forget_refusals(&mut self) {
+        for import in &mut self.0 {
+            import.refused = false;
+        }
+    }
+
     pub(super) fn commit(&mut self, import: ImportId, commit: CommitId) {
         if let Some(slot) = self.slot_mut(import) {
             *slot = Slot::Held { commit, again: matches!(slot, Slot::Held { .. }) };

@@ -91,6 +91,8 @@ pub enum Input {
     Imported(SinkId, ImportId),
     /// An import didn't.
     Refused(SinkId, ImportId),
+    /// The sink takes something else than before: what it refused may be tried again.
+    OffersChanged(SinkId),
     /// A copy into this target is complete.
     Copied(SinkId, u8, u64),
     /// A copy into this target can't be done.

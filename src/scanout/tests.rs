@@ -356,3 +356,21 @@ fn three_buffers_in_turn_are_as_good_as_two() {
     assert_eq!(bench.machine.counts().forced_acks, 0);
     assert_eq!(bench.mode(), (Mode::Direct, Why::Flips));
 }
+
+/// Without: what a compositor refused once is copied for ever, though it would take it by now.
+#[test]
+fn a_refusal_is_forgotten_when_the_offers_change() {
+    let mut bench = Bench::viewer(Present::Direct);
+    bench.fail_imports = true;
+    bench.scanout(A);
+    assert_eq!(bench.take(), [Did::Import(A, 0), Did::Copy(A), Did::ShowCopy(A)]);
+    bench.fail_imports = false;
+    bench.update(A);
+    bench.release_all();
+    assert_eq!(bench.mode(), (Mode::Copy, Why::Refused));
+    bench.input(Input::OffersChanged(bench::SINK));
+    bench.take();
+    bench.update(A);
+    assert_eq!(bench.take()[..2], [Did::Import(A, 0), Did::Show(A)]);
+    assert_eq!(bench.mode(), (Mode::Direct, Why::Asked));
+}

@@ -225,6 +225,11 @@ impl View {
         self.imports.imported(import, worked);
     }
 
+    /// What was refused may be tried again, with the next frame.
+    pub(super) fn forget_refusals(&mut self) {
+        self.imports.forget_refusals();
+    }
+
     pub(super) fn commit(
         &mut self,
         commit: CommitId,
