@@ -4,7 +4,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
-use rustix::ioctl::{Opcode, Setter, ioctl, opcode};
+use rustix::ioctl::{Opcode, Setter, Updater, ioctl, opcode};
 
 const UDMABUF_DEVICE: &str = "/dev/udmabuf";
 
@@ -21,8 +21,17 @@ const UDMABUF_FLAGS_CLOEXEC: u32 = 1;
 
 const DMA_BUF_IOCTL_SYNC: Opcode = opcode::write::<u64>(b'b', 0);
 const DMA_BUF_SYNC_READ: u64 = 1;
+const DMA_BUF_SYNC_WRITE: u64 = 2;
 const DMA_BUF_SYNC_START: u64 = 0;
 const DMA_BUF_SYNC_END: u64 = 1 << 2;
+
+#[repr(C)]
+struct ExportSyncFile {
+    flags: u32,
+    fd: i32,
+}
+
+const DMA_BUF_IOCTL_EXPORT_SYNC_FILE: Opcode = opcode::read_write::<ExportSyncFile>(b'b', 2);
 
 /// Whether `/dev/udmabuf` is there and we may use it.
 pub fn udmabuf_available() -> bool {
@@ -91,6 +100,38 @@ impl Drop for ReadAccess<'_> {
             tracing::warn!(%error, "the end of a dma-buf's CPU access was refused");
         }
     }
+}
+
+/// The time in which the CPU writes to a dma-buf of ours, through whatever mapping of its pages:
+/// waits for the readers that the kernel knows of, and keeps caches coherent, until dropped.
+#[derive(Debug)]
+pub struct WriteAccess<'a>(BorrowedFd<'a>);
+
+impl<'a> WriteAccess<'a> {
+    /// Begins it.
+    pub fn begin(fd: &'a impl AsFd) -> io::Result<Self> {
+        sync(fd.as_fd(), DMA_BUF_SYNC_START | DMA_BUF_SYNC_WRITE)?;
+        Ok(Self(fd.as_fd()))
+    }
+}
+
+impl Drop for WriteAccess<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = sync(self.0, DMA_BUF_SYNC_END | DMA_BUF_SYNC_WRITE) {
+            tracing::warn!(%error, "the end of a dma-buf's CPU access was refused");
+        }
+    }
+}
+
+/// A sync_file of what the kernel knows to be writing to `dmabuf` now: a reader has to wait for it.
+pub fn export_sync_file(dmabuf: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let mut export = ExportSyncFile { flags: DMA_BUF_SYNC_READ as u32, fd: -1 };
+    // SAFETY: the opcode names the struct, which is laid out as struct dma_buf_export_sync_file.
+    unsafe {
+        ioctl(dmabuf, Updater::<DMA_BUF_IOCTL_EXPORT_SYNC_FILE, _>::new(&mut export))?;
+    }
+    // SAFETY: the call succeeded, so this is a new fd that belongs to nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(export.fd) })
 }
 
 fn sync(fd: BorrowedFd<'_>, flags: u64) -> io::Result<()> {
