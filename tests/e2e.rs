@@ -2,6 +2,9 @@
 //!
 //! `cargo rig test` runs this in its machine. Elsewhere each test is skipped, and says why.
 
+#[path = "support/compositor.rs"]
+#[allow(dead_code, missing_docs, missing_debug_implementations, unreachable_pub)]
+mod compositor;
 #[path = "e2e/ends.rs"]
 mod ends;
 #[path = "e2e/flips.rs"]
@@ -14,6 +17,8 @@ mod moving;
 mod stale;
 #[path = "e2e/stills.rs"]
 mod stills;
+#[path = "e2e/sync.rs"]
+mod sync;
 #[path = "e2e/words.rs"]
 mod words;
 
@@ -57,6 +62,8 @@ const TESTS: &[Test] = &[
         "stale_page_is_shown_by_the_old_buffer_and_cured_by_the_fresh_one",
         stale::shown_and_cured,
     ),
+    test("sync_timelines_of_the_kernel_do_what_is_relied_on", sync::timelines),
+    test("sync_releases_are_points_of_real_timelines", sync::releases),
     test("still_firmware_text_gl_on", stills::firmware_gl_on),
     test("still_firmware_text_gl_off", stills::firmware_gl_off),
     test("still_boot_sector_gl_on", stills::paint_gl_on),

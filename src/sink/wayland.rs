@@ -10,6 +10,7 @@ mod fit;
 mod globals;
 mod imports;
 mod lease;
+mod sync;
 mod targets;
 mod window;
 
@@ -24,6 +25,7 @@ use wayland_client::{Connection, EventQueue, QueueHandle};
 
 pub use connect::WaylandError;
 pub use fit::Fit;
+pub use sync::{OpenTimelines, Timeline, Timelines, kernel_timelines};
 pub use targets::MakeUdmabuf;
 
 use crate::convert::cpu::visible_damage;
@@ -34,6 +36,8 @@ use connect::{dispatch_reason, wire_reason};
 use dmabuf::Offer;
 use globals::Globals;
 use imports::{Imports, Shape};
+use lease::{Hold, Lease};
+use sync::Releases;
 use targets::Targets;
 use window::Window;
 
@@ -82,17 +86,43 @@ struct State {
     offer: Offer,
     imports: Imports,
     targets: Targets,
+    releases: Releases,
     /// `None` only while it is opened.
     window: Option<Window>,
     hidden: bool,
     /// To be told; nothing is added after the last one.
     events: VecDeque<SinkEvent>,
     closed: bool,
+    /// Whatever was offered until then is not a change.
+    opened: bool,
 }
 
 smithay_client_toolkit::delegate_dispatch2!(State);
 
 impl State {
+    fn leases(&mut self) -> impl Iterator<Item = &mut Lease> {
+        self.imports.leases().chain(self.targets.leases())
+    }
+
+    /// Tells of all whose release points were signalled.
+    fn release_signalled(&mut self) {
+        if self.releases.told() {
+            let leases = self.imports.leases().chain(self.targets.leases());
+            let released = leases.flat_map(Lease::end_signalled);
+            self.events.extend(released.map(SinkEvent::Released));
+        }
+    }
+
+    /// Ends what explicit sync has left without an event, now that `presented` is on the screen.
+    fn release_before(&mut self, presented: CommitId) {
+        if let Some(since) = self.releases.unread_before(presented) {
+            let ended = |hold: &Hold| matches!(hold, Hold::Event(commit) if *commit < since);
+            let leases = self.imports.leases().chain(self.targets.leases());
+            let released = leases.flat_map(|lease| lease.end(ended));
+            self.events.extend(released.map(SinkEvent::Released));
+        }
+    }
+
     fn close(&mut self, reason: Option<String>) {
         if !self.closed {
             self.closed = true;
@@ -108,7 +138,7 @@ impl WaylandSink {
     /// # Errors
     /// If there is no compositor, or it lacks what a window needs.
     pub fn connect(options: &WindowOptions) -> Result<Self, WaylandError> {
-        Self::open(connect::connect()?, options, create_udmabuf)
+        Self::open(connect::connect()?, options, create_udmabuf, kernel_timelines)
     }
 
     /// As [`connect`](Self::connect), over a socket that is connected to a compositor, and with
@@ -121,13 +151,27 @@ impl WaylandSink {
         options: &WindowOptions,
         make_udmabuf: MakeUdmabuf,
     ) -> Result<Self, WaylandError> {
-        Self::open(connect::over(stream)?, options, make_udmabuf)
+        Self::over_with(stream, options, make_udmabuf, kernel_timelines)
+    }
+
+    /// As [`over`](Self::over), and with other timelines.
+    ///
+    /// # Errors
+    /// If the compositor lacks what a window needs.
+    pub fn over_with(
+        stream: UnixStream,
+        options: &WindowOptions,
+        make_udmabuf: MakeUdmabuf,
+        open_timelines: OpenTimelines,
+    ) -> Result<Self, WaylandError> {
+        Self::open(connect::over(stream)?, options, make_udmabuf, open_timelines)
     }
 
     fn open(
         connection: Connection,
         options: &WindowOptions,
         make_udmabuf: MakeUdmabuf,
+        open_timelines: OpenTimelines,
     ) -> Result<Self, WaylandError> {
         let (globals, mut queue) = registry_queue_init::<State>(&connection)?;
         let qh = queue.handle();
@@ -136,10 +180,12 @@ impl WaylandSink {
             offer: Offer::default(),
             imports: Imports::default(),
             targets: Targets::new(make_udmabuf),
+            releases: Releases::default(),
             window: None,
             hidden: false,
             events: VecDeque::new(),
             closed: false,
+            opened: false,
         };
         let window = Window::new(&state.globals, &qh, options)?;
         if let Some(dmabuf) = &state.globals.dmabuf {
@@ -147,6 +193,10 @@ impl WaylandSink {
         }
         state.window = Some(window);
         queue.roundtrip(&mut state)?;
+        state.opened = true;
+        // Only now it is known which device the compositor works with.
+        let (syncobj, device) = (state.globals.syncobj.as_ref(), state.offer.device());
+        state.releases = Releases::new(syncobj, open_timelines, device, queue.as_fd());
         Ok(Self { state, queue, qh, connection: FlushOnDrop(connection) })
     }
 
@@ -175,12 +225,13 @@ fn would_block(error: &WireError) -> bool {
 
 impl Sink for WaylandSink {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.queue.as_fd())
+        Some(self.state.releases.fd().unwrap_or_else(|| self.queue.as_fd()))
     }
 
     fn poll(&mut self) -> Option<SinkEvent> {
         if self.state.events.is_empty() && !self.state.closed {
             self.pump();
+            self.state.release_signalled();
             self.flush();
         }
         self.state.events.pop_front()
@@ -208,10 +259,11 @@ impl Sink for WaylandSink {
     }
 
     fn show(&mut self, commit: CommitId, import: ImportId, buffer: &Buffer, damage: &Damage) {
-        let State { globals, imports, window, .. } = &mut self.state;
-        let (Some(window), Some(wl_buffer)) = (window, imports.commit(import, commit)) else {
+        let State { globals, imports, releases, window, .. } = &mut self.state;
+        let (Some(window), Some(lease)) = (window, imports.lease(import)) else {
             return tracing::error!(?import, "shown without having been imported");
         };
+        releases.expect(window.picture(), lease, commit, &buffer.storage.fds, &self.qh);
         let Size { width, height } = buffer.layout.size;
         let whole = Rect { x: 0, y: 0, width, height };
         let (rects, count) = match damage {
@@ -219,7 +271,7 @@ impl Sink for WaylandSink {
             Damage::Rects { rects, count } => (&rects[..], usize::from(*count)),
         };
         let damage = rects.iter().copied().take(count);
-        window.present((globals, &self.qh), commit, wl_buffer, Shape::of(buffer), damage);
+        window.present((globals, &self.qh), commit, &lease.buffer, Shape::of(buffer), damage);
     }
 
     fn copy(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
@@ -231,15 +283,16 @@ impl Sink for WaylandSink {
     }
 
     fn show_copy(&mut self, commit: CommitId, target: u8, buffer: &Buffer, damage: &Damage) {
-        let State { globals, targets, window, .. } = &mut self.state;
-        let (Some(window), Some(wl_buffer)) = (window, targets.commit(target, commit)) else {
+        let State { globals, targets, releases, window, .. } = &mut self.state;
+        let (Some(window), Some(lease)) = (window, targets.lease(target)) else {
             return tracing::error!(target, "shown without having been copied into");
         };
+        releases.expect(window.picture(), lease, commit, &[], &self.qh);
         let view = targets::view(buffer);
         let size = view.size();
         let shape = Shape { size, whole: size, origin: None, transform: Transform::Normal };
         let damage = visible_damage(&view, damage);
-        window.present((globals, &self.qh), commit, wl_buffer, shape, damage);
+        window.present((globals, &self.qh), commit, &lease.buffer, shape, damage);
     }
 
     fn blank(&mut self) {

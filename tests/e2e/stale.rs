@@ -27,7 +27,7 @@ const HEIGHT: u32 = 480;
 const STRIDE: u32 = WIDTH * 4;
 const BYTES: u64 = (STRIDE * HEIGHT) as u64;
 
-fn say(error: impl std::fmt::Display) -> Error {
+pub(crate) fn say(error: impl std::fmt::Display) -> Error {
     Error::new(error.to_string())
 }
 

@@ -14,7 +14,6 @@ use fanlight::sys::{Classify, own_memfd};
 use rustix::fs::{Mode, OFlags, fstat, open};
 use zbus::Fd;
 
-use crate::compositor::dmabuf::Answer;
 use crate::compositor::surfaces::{Attached, Commit, Pixels};
 use crate::compositor::{Compositor, PATIENCE, Script, Server};
 use crate::fake_qemu::{self, DMABUF2, FakeQemu, LISTENER, VM};
@@ -38,13 +37,6 @@ pub const CALM: Config = Config {
 
 /// As [`CALM`], but the first scanout is shown at once.
 pub const AT_ONCE: Config = Config { first_grace: Duration::ZERO, ..CALM };
-
-impl Default for Script {
-    fn default() -> Self {
-        let pairs = vec![(XR24, Modifier::LINEAR.0)];
-        Self { without: &[], dmabuf: 3, pairs, answer: Answer::Created, size: (0, 0) }
-    }
-}
 
 /// Memory of the guest.
 pub struct Memory {

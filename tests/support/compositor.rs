@@ -5,6 +5,8 @@
 pub mod dmabuf;
 #[path = "compositor_surfaces.rs"]
 pub mod surfaces;
+#[path = "compositor_sync.rs"]
+pub mod sync;
 
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -13,8 +15,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use fanlight::frame::{Format, Modifier};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use wayland_protocols::wp::linux_dmabuf::zv1::server::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
+use wayland_protocols::wp::linux_drm_syncobj::v1::server::wp_linux_drm_syncobj_manager_v1::WpLinuxDrmSyncobjManagerV1;
 use wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
 use wayland_protocols::wp::viewporter::server::wp_viewporter::WpViewporter;
 use wayland_protocols::xdg::decoration::zv1::server::zxdg_decoration_manager_v1::ZxdgDecorationManagerV1;
@@ -43,6 +47,24 @@ pub struct Script {
     pub answer: Answer,
     /// The size in the first configure; zero leaves it to the client.
     pub size: (i32, i32),
+    /// Version of wl_compositor, and so of its surfaces.
+    pub compositor: u32,
+    /// Whether it has explicit sync.
+    pub syncobj: bool,
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self {
+            without: &[],
+            dmabuf: 3,
+            pairs: vec![(Format::XRGB8888.0, Modifier::LINEAR.0)],
+            answer: Answer::Created,
+            size: (0, 0),
+            compositor: 6,
+            syncobj: false,
+        }
+    }
 }
 
 /// Everything that was seen and that can be answered.
@@ -55,6 +77,7 @@ pub struct Server {
     pub socket: UnixStream,
     pub surfaces: surfaces::Surfaces,
     pub dmabuf: dmabuf::Dmabuf,
+    pub sync: sync::Sync,
     /// The client has gone.
     pub gone: bool,
 }
@@ -98,6 +121,7 @@ impl Compositor {
             socket,
             surfaces: surfaces::Surfaces::default(),
             dmabuf: dmabuf::Dmabuf::default(),
+            sync: sync::Sync::default(),
             gone: false,
         };
         let news = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap();
@@ -199,7 +223,7 @@ fn globals(handle: &DisplayHandle, script: &Script) {
             handle.create_global::<Server, I, ()>(version, ());
         }
     }
-    offer::<WlCompositor>(handle, script, 6);
+    offer::<WlCompositor>(handle, script, script.compositor);
     offer::<WlSubcompositor>(handle, script, 1);
     offer::<WlShm>(handle, script, 1);
     offer::<XdgWmBase>(handle, script, 6);
@@ -207,6 +231,9 @@ fn globals(handle: &DisplayHandle, script: &Script) {
     offer::<WpViewporter>(handle, script, 1);
     offer::<WpSinglePixelBufferManagerV1>(handle, script, 1);
     offer::<ZwpLinuxDmabufV1>(handle, script, script.dmabuf);
+    if script.syncobj {
+        offer::<WpLinuxDrmSyncobjManagerV1>(handle, script, 1);
+    }
 }
 
 macro_rules! plain_globals {
@@ -233,5 +260,6 @@ plain_globals!(
     XdgWmBase,
     ZxdgDecorationManagerV1,
     WpViewporter,
-    WpSinglePixelBufferManagerV1
+    WpSinglePixelBufferManagerV1,
+    WpLinuxDrmSyncobjManagerV1
 );

@@ -101,10 +101,16 @@ impl Server {
             let fd = memory(table);
             feedback.format_table(fd.as_fd(), u32::try_from(table.len()).unwrap());
         }
-        feedback.main_device(vec![0; 8]);
+        // From version 6 on there is no main device, and each tranche has a flag.
+        let flags = if feedback.version() < 6 {
+            feedback.main_device(vec![0; 8]);
+            feedback_v1::TrancheFlags::empty()
+        } else {
+            feedback_v1::TrancheFlags::Sampling
+        };
         feedback.tranche_target_device(vec![0; 8]);
         feedback.tranche_formats(named.to_vec());
-        feedback.tranche_flags(feedback_v1::TrancheFlags::empty());
+        feedback.tranche_flags(flags);
         feedback.tranche_done();
         feedback.done();
     }

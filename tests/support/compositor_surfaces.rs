@@ -33,6 +33,7 @@ use wayland_server::{Client, DataInit, Dispatch, DisplayHandle, Resource, WEnum}
 
 use super::Server;
 use super::dmabuf::PlaneSeen;
+use super::sync::Points;
 
 /// Where a buffer's pixels are.
 #[derive(Debug)]
@@ -106,6 +107,10 @@ pub struct Commit {
     /// It waits for the parent's commit.
     pub sync: bool,
     pub frame: Option<WlCallback>,
+    /// Of explicit sync.
+    pub points: Points,
+    /// From `get_release`.
+    pub release: Option<WlCallback>,
 }
 
 impl Default for Commit {
@@ -119,6 +124,8 @@ impl Default for Commit {
             position: (0, 0),
             sync: false,
             frame: None,
+            points: Points::default(),
+            release: None,
         }
     }
 }
@@ -160,6 +167,10 @@ impl Surfaces {
         &self.surfaces[self.picture.expect("a subsurface")]
     }
 
+    pub fn pending_points(&mut self, surface: usize) -> &mut Points {
+        &mut self.surfaces[surface].pending.points
+    }
+
     /// Commits that gave the picture a buffer, or took it away.
     pub fn shown(&self) -> Vec<&Commit> {
         let commits = self.picture().commits.iter();
@@ -184,13 +195,21 @@ impl Server {
         surface.pending.attached = Attached::Same;
         surface.pending.damage.clear();
         surface.pending.frame = None;
+        surface.pending.points = Points::default();
+        surface.pending.release = None;
         if pending.attached != Attached::Same {
             surface.holds = pending.attached;
         }
+        let attaches = matches!(pending.attached, Attached::Buffer(_));
+        assert!(attaches || pending.release.is_none(), "a release callback without a buffer");
+        let pixels = match pending.attached {
+            Attached::Buffer(buffer) => Some(&buffers[buffer].pixels),
+            Attached::Same | Attached::Null => None,
+        };
+        self.sync.check(index, pending.attached, pixels, pending.points);
         if let Attached::Buffer(buffer) = surface.holds {
             let buffer = &buffers[buffer];
-            let changed = matches!(pending.attached, Attached::Buffer(_));
-            assert!(!(changed && buffer.destroyed), "a destroyed buffer is committed");
+            assert!(!(attaches && buffer.destroyed), "a destroyed buffer is committed");
             if let Some((x, y, width, height)) = pending.source {
                 let inside =
                     x + width <= f64::from(buffer.size.0) && y + height <= f64::from(buffer.size.1);
@@ -264,6 +283,9 @@ dispatch!(WlSurface, usize, |state, _r, request, index, init| {
         }
         wl_surface::Request::Frame { callback } => {
             surface.pending.frame = Some(init.init(callback, ()));
+        }
+        wl_surface::Request::GetRelease { callback } => {
+            surface.pending.release = Some(init.init(callback, ()));
         }
         wl_surface::Request::SetOpaqueRegion { .. } => {}
         wl_surface::Request::SetBufferTransform { transform: WEnum::Value(transform) } => {

@@ -8,6 +8,7 @@ mod compositor;
 mod copies;
 mod direct;
 mod offers;
+mod sync;
 mod window;
 
 use std::fs::File;
@@ -17,12 +18,15 @@ use std::rc::Rc;
 
 use compositor::dmabuf::{Answer, Pair};
 use compositor::surfaces::{Attached, Commit};
+use compositor::sync::stand_ins;
 use compositor::{Compositor, PATIENCE, Script};
 use fanlight::frame::{
     Damage, Format, Layout, Memory, Modifier, Plane, Rect, Size, Storage, StorageId, Transform,
 };
 use fanlight::port::{Buffer, CommitId, ImportId, Sink, SinkEvent, next_buffer_id};
-use fanlight::sink::wayland::{Fit, MakeUdmabuf, WaylandError, WaylandSink, WindowOptions};
+use fanlight::sink::wayland::{
+    Fit, MakeUdmabuf, OpenTimelines, WaylandError, WaylandSink, WindowOptions,
+};
 use fanlight::sys::own_memfd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, fstat, open};
@@ -34,13 +38,6 @@ const LINEAR: Pair = (XR24, Modifier::LINEAR.0);
 const NO_UDMABUF: MakeUdmabuf = |_, _, _| Err(io::ErrorKind::Unsupported.into());
 /// The memfd itself: the compositor of the tests doesn't mind.
 const UDMABUF: MakeUdmabuf = |memfd, _, _| memfd.try_clone_to_owned();
-
-impl Default for Script {
-    fn default() -> Self {
-        let answer = Answer::Created;
-        Self { without: &[], dmabuf: 3, pairs: vec![LINEAR], answer, size: (0, 0) }
-    }
-}
 
 /// A sink and its compositor.
 struct Stage {
@@ -60,8 +57,17 @@ impl Stage {
         options: &WindowOptions,
         udmabuf: MakeUdmabuf,
     ) -> Result<Self, WaylandError> {
+        Self::with_timelines(script, options, udmabuf, stand_ins)
+    }
+
+    fn with_timelines(
+        script: Script,
+        options: &WindowOptions,
+        udmabuf: MakeUdmabuf,
+        timelines: OpenTimelines,
+    ) -> Result<Self, WaylandError> {
         let (compositor, stream) = Compositor::start(script);
-        let sink = WaylandSink::over(stream, options, udmabuf)?;
+        let sink = WaylandSink::over_with(stream, options, udmabuf, timelines)?;
         Ok(Self { sink, compositor })
     }
 

@@ -109,14 +109,40 @@ fn what_would_end_the_connection_is_not_asked() {
     stage.shown_buffer(1);
 }
 
-/// Sends feedback, and waits until it has surely been handled: for the answer to a later import.
-fn resend(stage: &mut Stage, table: Option<&[u8]>, named: &[u8]) {
+/// Sends feedback, and waits until it has been handled; how often that changed what is offered.
+fn resend(stage: &mut Stage, table: Option<&[u8]>, named: &[u8]) -> usize {
     stage.compositor.with(|server| {
         for feedback in &server.dmabuf.feedback {
             server.feedback(feedback, table, named);
         }
+        server.configure((0, 0), &[State::Suspended]);
     });
-    stage.settle();
+    let mut changes = 0;
+    loop {
+        match stage.next() {
+            SinkEvent::OffersChanged => changes += 1,
+            SinkEvent::Hidden(true) => break,
+            event => panic!("{event:?}"),
+        }
+    }
+    stage.compositor.with(|server| server.configure((0, 0), &[]));
+    assert!(matches!(stage.next(), SinkEvent::Hidden(false)));
+    changes
+}
+
+#[test]
+fn a_change_of_what_is_offered_is_told_and_a_repetition_is_not() {
+    for version in 4..=6 {
+        let pairs = vec![LINEAR, (RG16, 0)];
+        let mut stage = Stage::open(Script { dmabuf: version, pairs, ..Script::default() });
+        // Each for both objects: in general, and for the surface.
+        assert_eq!(resend(&mut stage, None, &indices(&[0, 1])), 0);
+        assert_eq!(resend(&mut stage, None, &indices(&[1])), 2);
+        assert!(stage.refusal(&untouchable(SIZE)).contains("XR24"));
+        assert_eq!(resend(&mut stage, None, &indices(&[1, 0])), 2);
+        stage.show(1, &untouchable(SIZE), 0);
+        stage.shown_buffer(1);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use smithay_client_toolkit::dispatch2::Dispatch2;
 use wayland_client::protocol::wl_surface::WlSurface;
 use wayland_client::{Connection, Proxy, QueueHandle};
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_feedback_v1::{
-    self, ZwpLinuxDmabufFeedbackV1,
+    self, TrancheFlags, ZwpLinuxDmabufFeedbackV1,
 };
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::{
     self, ZwpLinuxDmabufV1,
@@ -16,6 +16,7 @@ use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::{
 
 use super::State;
 use crate::frame::{Format, Modifier};
+use crate::port::SinkEvent;
 
 /// Bytes of an entry of a format table: the format, four bytes of nothing, the modifier.
 const ENTRY: usize = 16;
@@ -25,7 +26,7 @@ const ENTRIES_MAX: usize = 1 << 16;
 const FEEDBACK: u32 = 4;
 
 /// The pairs of format and modifier that are offered.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Pairs {
     by_format: BTreeMap<u32, Vec<Modifier>>,
     count: usize,
@@ -65,6 +66,11 @@ impl Offer {
             dmabuf.get_default_feedback(qh, FeedbackOf(0));
             dmabuf.get_surface_feedback(surface, qh, FeedbackOf(1));
         }
+    }
+
+    /// The DRM node that the compositor works with, as a `dev_t`, where it says one.
+    pub(super) fn device(&self) -> Option<u64> {
+        self.feedback.iter().find_map(|feedback| feedback.device)
     }
 
     fn modifiers(&self, format: Format) -> impl Iterator<Item = Modifier> {
@@ -111,6 +117,36 @@ pub(super) struct Feedback {
     /// Named since the last `done`; a set, so that a compositor can't make it grow.
     named: BTreeSet<u16>,
     pairs: Pairs,
+    device: Option<u64>,
+    saying: Saying,
+}
+
+/// What of the devices was said since the last `done`.
+///
+/// Guest memory is of no device, and its modifier isn't ours to choose. So the order of the tranches
+/// and their scanout flag change nothing; nor is `set_sampling_device` sent, which leaves the
+/// compositor free to try all of its devices.
+#[derive(Debug, Default)]
+struct Saying {
+    main: Option<u64>,
+    /// Version 6 has no main device; the first tranche to sample from stands for it.
+    sampling: Option<u64>,
+    target: Option<u64>,
+    samples: bool,
+}
+
+impl Saying {
+    fn tranche_done(&mut self) {
+        let target = self.target.take();
+        if std::mem::take(&mut self.samples) {
+            self.sampling = self.sampling.or(target);
+        }
+    }
+}
+
+/// A `dev_t` as it comes.
+fn device(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_ne_bytes)
 }
 
 impl Feedback {
@@ -118,15 +154,18 @@ impl Feedback {
         self.named.extend(bytes.as_chunks::<2>().0.iter().map(|&pair| u16::from_ne_bytes(pair)));
     }
 
-    /// What was named becomes what is offered.
-    fn done(&mut self) {
-        self.pairs = Pairs::default();
+    /// What was named becomes what is offered; says whether that is something else than before.
+    fn done(&mut self) -> bool {
+        let Saying { main, sampling, .. } = std::mem::take(&mut self.saying);
+        self.device = main.or(sampling);
+        let before = std::mem::take(&mut self.pairs);
         for index in std::mem::take(&mut self.named) {
             match self.table.get(usize::from(index)) {
                 Some(&(format, modifier)) => self.pairs.add(format, modifier),
                 None => tracing::warn!(index, "the compositor named a format past its table"),
             }
         }
+        before != self.pairs
     }
 }
 
@@ -201,7 +240,22 @@ impl Dispatch2<ZwpLinuxDmabufFeedbackV1, State> for FeedbackOf {
             zwp_linux_dmabuf_feedback_v1::Event::TrancheFormats { indices } => {
                 feedback.indices(&indices);
             }
-            zwp_linux_dmabuf_feedback_v1::Event::Done => feedback.done(),
+            zwp_linux_dmabuf_feedback_v1::Event::MainDevice { device: bytes } => {
+                feedback.saying.main = device(&bytes);
+            }
+            zwp_linux_dmabuf_feedback_v1::Event::TrancheTargetDevice { device: bytes } => {
+                feedback.saying.target = device(&bytes);
+            }
+            zwp_linux_dmabuf_feedback_v1::Event::TrancheFlags { flags } => {
+                // Unknown bits make it no value that can be matched as a whole.
+                feedback.saying.samples = u32::from(flags) & TrancheFlags::Sampling.bits() != 0;
+            }
+            zwp_linux_dmabuf_feedback_v1::Event::TrancheDone => feedback.saying.tranche_done(),
+            zwp_linux_dmabuf_feedback_v1::Event::Done => {
+                // What is offered before there is a window was never otherwise.
+                let changed = feedback.done() && state.opened;
+                state.events.extend(changed.then_some(SinkEvent::OffersChanged));
+            }
             _ => {}
         }
     }

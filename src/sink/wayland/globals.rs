@@ -11,6 +11,7 @@ use wayland_client::protocol::{
 };
 use wayland_client::{Connection, Dispatch, Proxy, QueueHandle};
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
+use wayland_protocols::wp::linux_drm_syncobj::v1::client::wp_linux_drm_syncobj_manager_v1::WpLinuxDrmSyncobjManagerV1;
 use wayland_protocols::wp::single_pixel_buffer::v1::client::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
 
@@ -53,6 +54,8 @@ pub(super) struct Globals {
     pub(super) single_pixel: Option<WpSinglePixelBufferManagerV1>,
     /// Without it the guest's memory can't be shown as it is.
     pub(super) dmabuf: Option<ZwpLinuxDmabufV1>,
+    /// Explicit sync.
+    pub(super) syncobj: Option<WpLinuxDrmSyncobjManagerV1>,
 }
 
 impl Globals {
@@ -68,8 +71,8 @@ impl Globals {
             bound.map_err(|_| WaylandError::Missing { interface, version })
         }
         Ok(Self {
-            // 4 brought damage_buffer.
-            compositor: missing("wl_compositor", 4, globals.bind(qh, 4..=6, Quiet))?,
+            // 4 brought damage_buffer; 7 a release for each commit.
+            compositor: missing("wl_compositor", 4, globals.bind(qh, 4..=7, Quiet))?,
             subcompositor: missing("wl_subcompositor", 1, globals.bind(qh, 1..=1, Quiet))?,
             shm: missing("wl_shm", 1, globals.bind(qh, 1..=1, Quiet))?,
             xdg: missing("xdg_wm_base", 1, XdgShell::bind(globals, qh))?,
@@ -77,6 +80,7 @@ impl Globals {
             single_pixel: globals.bind(qh, 1..=1, Quiet).ok(),
             // 3 brought modifiers; 4 feedback in place of them.
             dmabuf: globals.bind(qh, 3..=6, Offered).ok(),
+            syncobj: globals.bind(qh, 1..=1, Quiet).ok(),
         })
     }
 

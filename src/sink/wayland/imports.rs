@@ -17,7 +17,7 @@ use super::dmabuf::Offer;
 use super::globals::int;
 use super::lease::{Lease, Leased};
 use crate::frame::{Layout, Memory, Modifier, PLANES_MAX, Size, Storage, StorageId, Transform};
-use crate::port::{Buffer, CommitId, ImportId, SinkEvent};
+use crate::port::{Buffer, ImportId, SinkEvent};
 
 /// Longest edge that is shown: what a viewport's fractions of 1/256 pixel and any GPU can still take.
 const EDGE_MAX: u32 = 1 << 16;
@@ -100,14 +100,13 @@ impl Imports {
         None
     }
 
-    /// The wl_buffer of an import, to be attached for `commit`.
-    pub(super) fn commit(&mut self, id: ImportId, commit: CommitId) -> Option<&WlBuffer> {
-        self.0.iter_mut().find(|import| import.id == id).and_then(|import| {
-            match &mut import.state {
-                Progress::Made(lease) => Some(lease.commit(commit)),
-                Progress::Asked(_) => None,
-            }
-        })
+    /// The wl_buffer of an import.
+    pub(super) fn lease(&mut self, id: ImportId) -> Option<&mut Lease> {
+        let import = self.0.iter_mut().find(|import| import.id == id)?;
+        match &mut import.state {
+            Progress::Made(lease) => Some(lease),
+            Progress::Asked(_) => None,
+        }
     }
 
     /// Takes the answer to an [`ask`]; gives it back where it isn't for an import that is still wanted.
@@ -223,7 +222,7 @@ impl Dispatch2<ZwpLinuxBufferParamsV1, State> for Asked {
         _: &QueueHandle<State>,
     ) {
         let answer = match event {
-            zwp_linux_buffer_params_v1::Event::Created { buffer } => Some(Lease::new(buffer)),
+            zwp_linux_buffer_params_v1::Event::Created { buffer } => Some(Lease::of_dmabuf(buffer)),
             zwp_linux_buffer_params_v1::Event::Failed => None,
             _ => return,
         };

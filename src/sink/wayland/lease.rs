@@ -5,33 +5,68 @@ use wayland_client::protocol::wl_buffer::{self, WlBuffer};
 use wayland_client::{Connection, QueueHandle};
 
 use super::State;
+use super::sync::BufferTimelines;
 use crate::port::{CommitId, SinkEvent};
 
-/// A wl_buffer, and the commit of it that the compositor may still read. Destroyed on drop.
+/// A commit that the compositor may still read, and what says when it no longer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// `wl_buffer.release`.
+    Event(CommitId),
+    /// A callback of the commit's own.
+    Callback(CommitId),
+    /// A point of the buffer's release timeline.
+    Point(CommitId, u64),
+}
+
+impl Hold {
+    fn commit(self) -> CommitId {
+        match self {
+            Self::Event(commit) | Self::Callback(commit) | Self::Point(commit, _) => commit,
+        }
+    }
+}
+
+/// A wl_buffer, and the commits of it that the compositor may still read. Destroyed on drop.
 #[derive(Debug)]
 pub(super) struct Lease {
-    buffer: WlBuffer,
-    commit: Option<CommitId>,
+    pub(super) buffer: WlBuffer,
+    /// Only such a buffer may have explicit sync.
+    pub(super) is_dmabuf: bool,
+    /// In the order of the commits.
+    pub(super) holds: Vec<Hold>,
+    /// Made when they are first needed.
+    pub(super) timelines: Option<Box<BufferTimelines>>,
 }
 
 impl Lease {
-    pub(super) fn new(buffer: WlBuffer) -> Self {
-        Self { buffer, commit: None }
+    pub(super) fn of_shm(buffer: WlBuffer) -> Self {
+        Self::new(buffer, false)
     }
 
-    /// Its wl_buffer, to be attached for `commit`: a release that comes from now on is for that one.
-    pub(super) fn commit(&mut self, commit: CommitId) -> &WlBuffer {
-        self.commit = Some(commit);
-        &self.buffer
+    pub(super) fn of_dmabuf(buffer: WlBuffer) -> Self {
+        Self::new(buffer, true)
+    }
+
+    fn new(buffer: WlBuffer, is_dmabuf: bool) -> Self {
+        Self { buffer, is_dmabuf, holds: Vec::new(), timelines: None }
     }
 
     pub(super) fn is_held(&self) -> bool {
-        self.commit.is_some()
+        !self.holds.is_empty()
     }
 
-    /// The commit that a release of `buffer` ends; `None` where it is another buffer's, or one too many.
-    fn release(&mut self, buffer: &WlBuffer) -> Option<CommitId> {
-        self.commit.take_if(|_| self.buffer == *buffer)
+    /// Ends the holds that `ended` chooses, and gives their commits.
+    pub(super) fn end(&mut self, mut ended: impl FnMut(&Hold) -> bool) -> Vec<CommitId> {
+        self.holds.extract_if(.., |hold| ended(hold)).map(Hold::commit).collect()
+    }
+
+    /// Ends the holds whose points are signalled.
+    pub(super) fn end_signalled(&mut self) -> Vec<CommitId> {
+        let waits = self.holds.iter().any(|hold| matches!(hold, Hold::Point(..)));
+        let timelines = self.timelines.as_ref().filter(|_| waits);
+        let released = timelines.map_or(0, |timelines| timelines.released());
+        self.end(|hold| matches!(hold, Hold::Point(_, point) if *point <= released))
     }
 }
 
@@ -55,10 +90,11 @@ impl Dispatch2<WlBuffer, State> for Leased {
         _: &QueueHandle<State>,
     ) {
         if let wl_buffer::Event::Release = event {
-            let mut leases = state.imports.leases().chain(state.targets.leases());
-            if let Some(commit) = leases.find_map(|lease| lease.release(buffer)) {
-                state.events.push_back(SinkEvent::Released(commit));
-            }
+            // Where the release is told in another way, this one says nothing.
+            let by_event = |hold: &Hold| matches!(hold, Hold::Event(_));
+            let lease = state.leases().find(|lease| lease.buffer == *buffer);
+            let released = lease.map(|lease| lease.end(by_event)).unwrap_or_default();
+            state.events.extend(released.into_iter().map(SinkEvent::Released));
         }
     }
 }

@@ -4,8 +4,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::io::Errno;
 use wayland_client::QueueHandle;
-use wayland_client::protocol::wl_buffer::WlBuffer;
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_buffer_params_v1::ZwpLinuxBufferParamsV1;
 
 use super::State;
@@ -15,8 +15,8 @@ use super::imports::ask;
 use super::lease::Lease;
 use crate::convert::cpu::{self, OUT_PIXEL, Readers, View};
 use crate::frame::{Damage, Format, Layout, Modifier, Plane, Size, StorageId};
-use crate::port::{Buffer, CommitId, TARGETS};
-use crate::sys::{OwnMapping, own_memfd, page_align};
+use crate::port::{Buffer, TARGETS};
+use crate::sys::{OwnMapping, WriteAccess, own_memfd, page_align};
 
 /// Rows begin at multiples of this: some GPUs refuse dma-bufs of any other stride.
 const STRIDE_ALIGN: u32 = 256;
@@ -37,15 +37,27 @@ struct Target {
 #[derive(Debug)]
 enum Udmabuf {
     None,
-    Asked(ZwpLinuxBufferParamsV1),
-    Made(Lease),
+    Asked(ZwpLinuxBufferParamsV1, OwnedFd),
+    Made(Lease, OwnedFd),
+}
+
+impl Udmabuf {
+    /// Begins to write to the pages behind it.
+    fn write(&self) -> io::Result<Option<WriteAccess<'_>>> {
+        let (Self::Asked(_, fd) | Self::Made(_, fd)) = self else { return Ok(None) };
+        match WriteAccess::begin(fd) {
+            // No dma-buf, but a test's.
+            Err(error) if error.raw_os_error() == Some(Errno::NOTTY.raw_os_error()) => Ok(None),
+            begun => begun.map(Some),
+        }
+    }
 }
 
 impl Target {
     fn leases(&mut self) -> impl Iterator<Item = &mut Lease> {
         let udmabuf = match &mut self.udmabuf {
-            Udmabuf::Made(lease) => Some(lease),
-            Udmabuf::None | Udmabuf::Asked(_) => None,
+            Udmabuf::Made(lease, _) => Some(lease),
+            Udmabuf::None | Udmabuf::Asked(..) => None,
         };
         std::iter::once(&mut self.shm).chain(udmabuf)
     }
@@ -98,6 +110,8 @@ impl Targets {
         let damage = if fits { damage } else { &Damage::Whole };
         let reader = self.readers.of(&buffer.storage).map_err(|error| error.to_string())?;
         let Some(target) = &mut self.targets[slot] else { unreachable!("made above") };
+        let writing = target.udmabuf.write();
+        let _writing = writing.map_err(|error| format!("our udmabuf can't be written: {error}"))?;
         cpu::copy(reader, &view, damage, target.pixels.bytes_mut(), target.stride as usize)
             .map_err(|error| error.to_string())
     }
@@ -118,7 +132,7 @@ impl Targets {
         }
         let memfd = own_memfd("fanlight-picture", bytes)?;
         let pixels = OwnMapping::new(&memfd, bytes)?;
-        let shm = Lease::new(globals.shm_buffer(qh, &memfd, size, stride));
+        let shm = Lease::of_shm(globals.shm_buffer(qh, &memfd, size, stride));
         let udmabuf = self.ask_udmabuf(&memfd, bytes, size, stride, globals, offer, qh);
         Ok(Target { size, stride, pixels, shm, udmabuf })
     }
@@ -153,19 +167,20 @@ impl Targets {
         planes[0].stride = stride;
         let (format, modifier) = (Format::XRGB8888, Modifier::LINEAR);
         let layout = Layout { size, format, modifier, planes, plane_count: 1 };
-        Udmabuf::Asked(ask(dmabuf, qh, &layout, modifier, |_| udmabuf.as_fd()))
+        Udmabuf::Asked(ask(dmabuf, qh, &layout, modifier, |_| udmabuf.as_fd()), udmabuf)
     }
 
     /// Takes the answer to an [`ask`]; what nobody waits for is destroyed.
     pub(super) fn answer(&mut self, params: &ZwpLinuxBufferParamsV1, answer: Option<Lease>) {
         let asked =
-            |target: &&mut Target| matches!(&target.udmabuf, Udmabuf::Asked(p) if p == params);
+            |target: &&mut Target| matches!(&target.udmabuf, Udmabuf::Asked(p, _) if p == params);
         let Some(target) = self.targets.iter_mut().flatten().find(asked) else {
             return;
         };
-        target.udmabuf = match answer {
-            Some(lease) => Udmabuf::Made(lease),
-            None => {
+        let asked = std::mem::replace(&mut target.udmabuf, Udmabuf::None);
+        target.udmabuf = match (answer, asked) {
+            (Some(lease), Udmabuf::Asked(_, fd)) => Udmabuf::Made(lease, fd),
+            _ => {
                 tracing::info!(
                     "the compositor refused a udmabuf of ours; copies go through wl_shm"
                 );
@@ -175,11 +190,9 @@ impl Targets {
         };
     }
 
-    /// The wl_buffer of a target, to be attached for `commit`.
-    pub(super) fn commit(&mut self, target: u8, commit: CommitId) -> Option<&WlBuffer> {
-        // The last one, so the udmabuf where there is one.
-        let target = self.targets.get_mut(usize::from(target))?.as_mut()?;
-        target.leases().last().map(|lease| lease.commit(commit))
+    /// The wl_buffer of a target: the udmabuf where there is one.
+    pub(super) fn lease(&mut self, target: u8) -> Option<&mut Lease> {
+        self.targets.get_mut(usize::from(target))?.as_mut()?.leases().last()
     }
 
     pub(super) fn forget(&mut self, storage: StorageId) {

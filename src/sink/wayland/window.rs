@@ -247,6 +247,7 @@ impl Dispatch2<WlCallback, State> for FrameDone {
         _: &QueueHandle<State>,
     ) {
         if let wl_callback::Event::Done { .. } = event {
+            state.release_before(self.0);
             state.events.push_back(SinkEvent::Presented(self.0));
         }
     }
