@@ -302,6 +302,21 @@ mod tests {
     }
 
     #[test]
+    fn the_device_is_the_main_one_or_else_the_first_to_sample_from() {
+        let mut feedback = Feedback::default();
+        for (target, samples) in [(1, false), (2, true), (3, true)] {
+            feedback.saying.target = Some(target);
+            feedback.saying.samples = samples;
+            feedback.saying.tranche_done();
+        }
+        assert!(!feedback.done(), "no format was named");
+        assert_eq!(feedback.device, Some(2));
+        feedback.saying.main = Some(9);
+        feedback.done();
+        assert_eq!(feedback.device, Some(9));
+    }
+
+    #[test]
     fn a_refusal_names_format_and_modifier() {
         let offer = offer(&[(Format::XRGB8888, Modifier::LINEAR)]);
         let refusal = offer.choose(Format::RGB565, Modifier::LINEAR, true).unwrap_err();
