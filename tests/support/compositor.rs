@@ -1,12 +1,33 @@
 //! A compositor inside the test, on a thread of its own: it does nothing but write down what the
 //! client does, and say what the test wants said. What no client should do makes it panic.
 
+/// Implements `Dispatch` for objects with that data.
+macro_rules! dispatch {
+    ($interface:ty, $data:ty, |$state:ident, $resource:ident, $request:ident, $udata:ident, $init:ident| $body:expr) => {
+        impl Dispatch<$interface, $data> for Server {
+            fn request(
+                $state: &mut Self,
+                _: &Client,
+                $resource: &$interface,
+                $request: <$interface as Resource>::Request,
+                $udata: &$data,
+                _: &DisplayHandle,
+                $init: &mut DataInit<'_, Self>,
+            ) {
+                $body
+            }
+        }
+    };
+}
+
 #[path = "compositor_dmabuf.rs"]
 pub mod dmabuf;
 #[path = "compositor_surfaces.rs"]
 pub mod surfaces;
 #[path = "compositor_sync.rs"]
 pub mod sync;
+#[path = "compositor_xdg.rs"]
+mod xdg;
 
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};

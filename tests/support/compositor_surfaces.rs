@@ -8,14 +8,9 @@ use wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buff
 };
 use wayland_protocols::wp::viewporter::server::wp_viewport::{self, WpViewport};
 use wayland_protocols::wp::viewporter::server::wp_viewporter::{self, WpViewporter};
-use wayland_protocols::xdg::decoration::zv1::server::{
-    zxdg_decoration_manager_v1::{self, ZxdgDecorationManagerV1},
-    zxdg_toplevel_decoration_v1::{self, ZxdgToplevelDecorationV1},
-};
 use wayland_protocols::xdg::shell::server::{
-    xdg_surface::{self, XdgSurface},
+    xdg_surface::XdgSurface,
     xdg_toplevel::{self, XdgToplevel},
-    xdg_wm_base::{self, XdgWmBase},
 };
 use wayland_server::protocol::{
     wl_buffer::{self, WlBuffer},
@@ -150,10 +145,10 @@ pub struct Surfaces {
     pub app_id: String,
     pub fullscreen: bool,
     pub server_decorations: bool,
-    main: Option<usize>,
+    pub main: Option<usize>,
     picture: Option<usize>,
     configured: bool,
-    acked: bool,
+    pub acked: bool,
 }
 
 impl Surfaces {
@@ -225,25 +220,6 @@ impl Server {
             self.configure(self.script.size, &[]);
         }
     }
-}
-
-/// Implements `Dispatch` for objects with that data.
-macro_rules! dispatch {
-    ($interface:ty, $data:ty, |$state:ident, $resource:ident, $request:ident, $udata:ident, $init:ident| $body:expr) => {
-        impl Dispatch<$interface, $data> for Server {
-            fn request(
-                $state: &mut Self,
-                _: &Client,
-                $resource: &$interface,
-                $request: <$interface as Resource>::Request,
-                $udata: &$data,
-                _: &DisplayHandle,
-                $init: &mut DataInit<'_, Self>,
-            ) {
-                $body
-            }
-        }
-    };
 }
 
 dispatch!(WlCompositor, (), |state, _r, request, _d, init| match request {
@@ -379,46 +355,4 @@ dispatch!(WpViewport, usize, |state, _r, request, index, _i| {
         wp_viewport::Request::Destroy => {}
         other => panic!("wp_viewport: {other:?}"),
     }
-});
-
-dispatch!(XdgWmBase, (), |state, _r, request, _d, init| match request {
-    xdg_wm_base::Request::GetXdgSurface { id, surface } => {
-        state.surfaces.main = Some(*surface.data::<usize>().unwrap());
-        state.surfaces.xdg = Some(init.init(id, ()));
-    }
-    xdg_wm_base::Request::Destroy => {}
-    other => panic!("xdg_wm_base: {other:?}"),
-});
-
-dispatch!(XdgSurface, (), |state, _r, request, _d, init| match request {
-    xdg_surface::Request::GetToplevel { id } => {
-        state.surfaces.toplevel = Some(init.init(id, ()));
-    }
-    xdg_surface::Request::AckConfigure { .. } => state.surfaces.acked = true,
-    xdg_surface::Request::Destroy => {}
-    other => panic!("xdg_surface: {other:?}"),
-});
-
-dispatch!(XdgToplevel, (), |state, _r, request, _d, _i| match request {
-    xdg_toplevel::Request::SetTitle { title } => state.surfaces.title = title,
-    xdg_toplevel::Request::SetAppId { app_id } => state.surfaces.app_id = app_id,
-    xdg_toplevel::Request::SetFullscreen { output: None } => state.surfaces.fullscreen = true,
-    xdg_toplevel::Request::SetMinSize { .. } | xdg_toplevel::Request::Destroy => {}
-    other => panic!("xdg_toplevel: {other:?}"),
-});
-
-dispatch!(ZxdgDecorationManagerV1, (), |_state, _r, request, _d, init| match request {
-    zxdg_decoration_manager_v1::Request::GetToplevelDecoration { id, .. } => {
-        init.init(id, ());
-    }
-    other => panic!("zxdg_decoration_manager_v1: {other:?}"),
-});
-
-dispatch!(ZxdgToplevelDecorationV1, (), |state, _r, request, _d, _i| match request {
-    zxdg_toplevel_decoration_v1::Request::SetMode { mode } => {
-        state.surfaces.server_decorations =
-            mode == WEnum::Value(zxdg_toplevel_decoration_v1::Mode::ServerSide);
-    }
-    zxdg_toplevel_decoration_v1::Request::Destroy => {}
-    other => panic!("zxdg_toplevel_decoration_v1: {other:?}"),
 });
