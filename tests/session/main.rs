@@ -16,6 +16,7 @@ mod dumps;
 mod ends;
 mod hostile;
 mod late;
+mod points;
 mod repack;
 mod spies;
 mod stage;

@@ -15,6 +15,7 @@ use rustix::fs::{Mode, OFlags, fstat, open};
 use zbus::Fd;
 
 use crate::compositor::surfaces::{Attached, Commit, Pixels};
+use crate::compositor::sync::stand_ins;
 use crate::compositor::{Compositor, PATIENCE, Script, Server};
 use crate::fake_qemu::{self, DMABUF2, FakeQemu, LISTENER, VM};
 use crate::spies::{Log, Seen, SpiedSink, SpiedSource};
@@ -139,7 +140,8 @@ impl Stage {
         let source = source::open_stream(stream, &uri, &options).unwrap().source;
         let (compositor, stream) = Compositor::start(setup.script);
         let no_udmabuf = |_: BorrowedFd<'_>, _, _| Err(io::ErrorKind::Unsupported.into());
-        let sink = WaylandSink::over(stream, &WindowOptions::default(), no_udmabuf).unwrap();
+        let window = WindowOptions::default();
+        let sink = WaylandSink::over_with(stream, &window, no_udmabuf, stand_ins).unwrap();
         let log = Log::default();
         let source = Box::new(SpiedSource { source, log: log.clone(), updates: 0 });
         let sink = SpiedSink { sink, log: log.clone() };
