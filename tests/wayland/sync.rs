@@ -258,3 +258,22 @@ fn copies_have_release_callbacks_too() {
     stage.compositor.with(|_| callback.done(0));
     assert_eq!(stage.released(), 1);
 }
+
+#[test]
+fn a_signalled_point_wakes_who_waits_for_the_sink() {
+    let mut stage = Stage::open(explicit());
+    stage.show(1, &untouchable(SIZE), 0);
+    let points = points(&stage, 1);
+    let readable = |stage: &Stage, patience| {
+        let mut fds = [PollFd::from_borrowed_fd(stage.sink.fd().unwrap(), PollFlags::IN)];
+        poll(&mut fds, Some(&patience)).unwrap() == 1
+    };
+    stage.settle();
+    assert!(stage.sink.poll().is_none());
+    assert!(!readable(&stage, Timespec::default()));
+    signal(&stage, points);
+    assert!(readable(&stage, Timespec::try_from(PATIENCE).unwrap()));
+    assert_eq!(stage.released(), 1);
+    assert!(stage.sink.poll().is_none());
+    assert!(!readable(&stage, Timespec::default()), "it was told");
+}
