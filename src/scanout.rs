@@ -11,9 +11,12 @@
 //! update is acked when every view is done with its frame (`consumed`) and reads nothing that the
 //! guest may write next (`clear`), or, forced, when its deadline has come.
 
+mod advance;
+mod guest;
 mod imports;
 mod io;
 mod mode;
+mod mutation;
 mod stats;
 mod view;
 
@@ -21,11 +24,12 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::frame::{BufferId, CommitId, Damage, StorageId, UpdateId};
-pub use io::{Announced, Config, Input, Output, SinkId, Time};
-use mode::Guest;
+pub use io::{Announced, Config, Input, Output, SinkId, Swap, Time};
+use mode::{FLIPS_TO_TRUST, Guest};
 pub use mode::{Mode, Present, Why};
+use mutation::{Mutation, Seeded};
 pub use stats::Counts;
-use view::{Step, View};
+use view::View;
 
 /// Storages that are kept for when the guest comes back to them.
 pub const STORAGES_MAX: usize = 8;
@@ -55,12 +59,16 @@ struct Current {
     announced: Announced,
     /// When its newest update came.
     drawn: Option<Time>,
+    /// Its pages are no longer the guest's.
+    replaced: bool,
 }
 
 /// A storage that somebody may still hold.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Known {
     id: StorageId,
+    /// Its latest announcement.
+    buffer: BufferId,
     /// Replaced, evicted, or of a lost connection: never committed again.
     dead: bool,
 }
@@ -68,6 +76,8 @@ struct Known {
 /// What the guest's updates say of how it draws.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 struct Rhythm {
+    /// What the backend said of it.
+    swap: Option<Swap>,
     last: Option<StorageId>,
     flips_in_row: u32,
     in_place: bool,
@@ -90,6 +100,7 @@ pub struct Machine {
     counts: Counts,
     outbox: VecDeque<Output>,
     now: Time,
+    seeded: Seeded,
 }
 
 impl Machine {
@@ -109,7 +120,14 @@ impl Machine {
             counts: Counts::default(),
             outbox: VecDeque::new(),
             now: Time::ZERO,
+            seeded: Seeded::default(),
         }
+    }
+
+    /// One that does something wrong.
+    #[cfg(test)]
+    fn mutated(config: Config, mutation: Option<Mutation>) -> Self {
+        Self { seeded: Seeded::with(mutation), ..Self::new(config) }
     }
 
     /// What happened so far.
@@ -135,15 +153,17 @@ impl Machine {
         self.now = now;
         match input {
             Input::Attach(sink, present) => {
-                let mut view = View::new(sink, present);
+                let mut view = View::new(sink, present, self.seeded);
                 if self.current.is_some() {
                     view.expect(Damage::Whole, now);
                 }
                 self.views.push(view);
             }
+            Input::SetPresent(sink, present) => self.set_present(now, sink, present),
             Input::Detach(sink) => self.views.retain(|view| view.sink != sink),
             Input::Scanout(announced) => self.scanout(now, announced),
             Input::Replaced(buffer) => self.replaced(buffer),
+            Input::Swap(swap) => self.rhythm.swap = Some(swap),
             Input::Update { update, buffer, damage, owed } => {
                 self.update(now, update, buffer, &damage, owed);
             }
@@ -187,7 +207,9 @@ impl Machine {
 
     /// When [`Input::Tick`] is due.
     pub fn wakeup(&self) -> Option<Time> {
-        let acks = self.updates.iter().map(|p| p.at + self.patience(p));
+        let waits = !self.seeded.has(Mutation::NoDeadline);
+        let updates = self.updates.iter().filter(|_| waits);
+        let acks = updates.map(|p| p.at + self.patience(p));
         let blank = self.disabled_at.map(|at| at + self.config.blank_after);
         let stalled = self.config.stalled_after();
         let views = self.views.iter().flat_map(|view| view.wakeup(stalled));
@@ -207,117 +229,15 @@ impl Machine {
         }
     }
 
-    fn scanout(&mut self, now: Time, announced: Announced) {
-        self.disabled_at = None;
-        self.lost = false;
-        self.frame += 1;
-        let known = self.storages.iter().position(|s| s.id == announced.storage);
-        if let Some(i) = known {
-            self.storages.remove(i);
-            self.counts.cache_hits += 1;
-        }
-        self.storages.push(Known { id: announced.storage, dead: false });
-        self.counts.replacements += u64::from(self.current.is_some());
-        self.current = Some(Current { announced, drawn: None });
-        let alive = self.storages.iter().filter(|s| !s.dead).count();
-        if alive > STORAGES_MAX
-            && let Some(oldest) = self.storages.iter_mut().find(|s| !s.dead)
-        {
-            oldest.dead = true;
-        }
-        for view in &mut self.views {
-            // What was drawn before is never shown any more.
-            view.consumed = view.consumed.max(self.frame - 1);
-            let grace = match view.committed {
-                Some(_) => self.config.next_grace,
-                None => self.config.first_grace,
-            };
-            view.new_buffer(now + grace);
-        }
-    }
-
-    fn replaced(&mut self, buffer: BufferId) {
-        let Some(current) = &self.current else { return };
-        if current.announced.buffer != buffer {
-            return;
-        }
-        let storage = current.announced.storage;
-        if let Some(known) = self.storages.iter_mut().find(|s| s.id == storage) {
-            known.dead = true;
-        }
-    }
-
-    fn update(
-        &mut self,
-        now: Time,
-        update: UpdateId,
-        buffer: BufferId,
-        damage: &Damage,
-        owed: bool,
-    ) {
-        let current = match &mut self.current {
-            Some(current) if current.announced.buffer == buffer && !self.lost => current,
-            _ => {
-                self.counts.refused_updates += 1;
-                self.outbox.push_back(Output::Refuse(update));
-                return;
-            }
-        };
-        self.disabled_at = None;
-        self.frame += 1;
-        // The first update of a buffer shows all of it: what lay in it before is not known.
-        let damage = if current.drawn.is_none() { &Damage::Whole } else { damage };
-        current.drawn = Some(now);
-        let storage = current.announced.storage;
-        let flip = self.rhythm.last.is_some_and(|last| last != storage);
-        let in_place = self.rhythm.last == Some(storage);
-        self.rhythm.last = Some(storage);
-        self.counts.flips += u64::from(flip);
-        self.rhythm.in_place = in_place;
-        self.counts.in_place += u64::from(in_place);
-        self.rhythm.flips_in_row =
-            if flip { self.rhythm.flips_in_row.saturating_add(1) } else { 0 };
-        for view in &mut self.views {
-            view.expect(*damage, now);
-        }
-        if !owed {
-            return;
-        }
-        if self.updates.len() == UPDATES_MAX
-            && let Some(oldest) = self.updates.pop_front()
-        {
-            self.counts.forced_acks += 1;
-            self.outbox.push_back(Output::Ack { update: oldest.update, forced: true });
-        }
-        let pending = Pending { update, frame: self.frame, storage, at: now, flip, expired: false };
-        self.updates.push_back(pending);
-    }
-
-    fn lose(&mut self, now: Time) {
-        self.lost = true;
-        self.disabled_at = None;
-        for pending in self.updates.drain(..) {
-            self.outbox.push_back(Output::Refuse(pending.update));
-        }
-        for storage in &mut self.storages {
-            storage.dead = true;
-        }
-        for view in &mut self.views {
-            // One last copy, while the memory can still be read.
-            if view.committed.as_ref().is_some_and(|shown| shown.slot.is_some()) {
-                view.expect(Damage::Whole, now);
-            }
-        }
-    }
-
     fn copied(&mut self, now: Time, sink: SinkId, target: u8, bytes: u64) {
         self.counts.bytes_copied += bytes;
         let Some(view) = self.views.iter_mut().find(|view| view.sink == sink) else { return };
         let Some(copy) = view.copied(target) else { return };
         // Begin, and retry: the buffer may have been replaced while the copy was made.
         // The new one is due already, whole.
-        let Some(current) = self.current.as_ref().filter(|c| c.announced.buffer == copy.buffer)
-        else {
+        let overtaken = |c: &Current| c.announced.buffer != copy.buffer || c.replaced;
+        let shows_all = self.seeded.has(Mutation::ShowOvertakenCopy);
+        let Some(current) = self.current.as_ref().filter(|c| shows_all || !overtaken(c)) else {
             return;
         };
         let commit = take_next(&mut self.next_commit);
@@ -333,155 +253,23 @@ impl Machine {
         });
     }
 
+    fn set_present(&mut self, now: Time, sink: SinkId, present: Present) {
+        let guest = self.guest();
+        let announced = self.current.as_ref().map(|c| c.announced);
+        self.with_view(sink, |view, _| view.set_present(present, announced.as_ref(), &guest, now));
+    }
+
     /// What of the guest matters to how it is shown.
     fn guest(&self) -> Guest {
         Guest {
-            flips_in_row: self.rhythm.flips_in_row,
-            in_place: self.rhythm.in_place,
+            flips: match self.rhythm.swap {
+                Some(swap) => swap == Swap::Flip,
+                None => self.rhythm.flips_in_row >= FLIPS_TO_TRUST,
+            },
+            in_place: self.rhythm.in_place && self.rhythm.swap != Some(Swap::Flip),
             crowded: self.storages.len() > STORAGES_MAX + HELD_MAX,
             lost: self.lost,
         }
-    }
-
-    /// Does all that can be done now.
-    fn advance(&mut self, now: Time) {
-        self.expire(now);
-        self.blank(now);
-        // Who needn't wait for a copy doesn't.
-        self.settle(now, false);
-        self.show(now);
-        self.settle(now, true);
-        self.retire();
-    }
-
-    fn expire(&mut self, now: Time) {
-        let stalled = self.config.stalled_after();
-        for view in &mut self.views {
-            view.watch(now, stalled);
-        }
-        for pending in self.updates.iter_mut().filter(|p| !p.expired) {
-            if now < pending.at + self.config.ack_deadline {
-                continue;
-            }
-            pending.expired = true;
-            for view in &mut self.views {
-                view.late(pending.frame, now);
-            }
-        }
-    }
-
-    fn blank(&mut self, now: Time) {
-        if self.disabled_at.is_none_or(|at| now < at + self.config.blank_after) {
-            return;
-        }
-        self.disabled_at = None;
-        for view in &mut self.views {
-            if view.committed.is_some() {
-                view.blank();
-                self.outbox.push_back(Output::Blank(view.sink));
-            }
-        }
-    }
-
-    fn show(&mut self, now: Time) {
-        let Some(current) = &self.current else { return };
-        let announced = current.announced;
-        let known = self.storages.iter().find(|s| s.id == announced.storage);
-        if known.is_none_or(|storage| storage.dead && !self.lost) {
-            return;
-        }
-        let guest = self.guest();
-        for view in &mut self.views {
-            // A second round: where one way turned out to be closed, the other is taken.
-            for _ in 0..2 {
-                if !view.is_due(now) {
-                    break;
-                }
-                match view.next_step(&announced, &guest) {
-                    Step::Wait => break,
-                    Step::Skip => view.skip(self.frame),
-                    Step::Drop => {
-                        if view.consumed < self.frame {
-                            self.counts.dropped_frames += 1;
-                        }
-                        view.consumed = self.frame;
-                        break;
-                    }
-                    Step::Import(import) => {
-                        self.counts.imports += 1;
-                        self.outbox.push_back(Output::Import {
-                            sink: view.sink,
-                            import,
-                            buffer: announced.buffer,
-                        });
-                        break;
-                    }
-                    Step::Show(import) => {
-                        let commit = take_next(&mut self.next_commit);
-                        self.counts.frames += 1;
-                        let damage = view.take_damage();
-                        view.commit(commit, self.frame, Some(import), None, now);
-                        self.outbox.push_back(Output::Show {
-                            sink: view.sink,
-                            commit,
-                            import,
-                            buffer: announced.buffer,
-                            damage,
-                            drawn: current.drawn,
-                        });
-                        break;
-                    }
-                    Step::Copy(target) => {
-                        let damage = view.begin_copy(target, &announced, self.frame);
-                        self.outbox.push_back(Output::Copy {
-                            sink: view.sink,
-                            target,
-                            buffer: announced.buffer,
-                            damage,
-                        });
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    /// Acks in the order of the updates: a later frame is never done before an earlier one. Those
-    /// whose deadline has come are left to the end, after a copy was begun for them.
-    fn settle(&mut self, now: Time, expired: bool) {
-        let copy = Duration::from_millis(FORCED_COPY_MS_MAX);
-        while let Some(first) = self.updates.front().filter(|first| expired || !first.expired) {
-            let current = self.current.as_ref().map(|c| &c.announced);
-            let guest = self.guest();
-            let done = self.views.iter().all(|view| view.is_done(first.frame, first.expired));
-            let clear = self
-                .views
-                .iter()
-                .all(|view| view.is_clear(first.storage, first.flip, current, &guest));
-            let out_of_time = now >= first.at + self.config.ack_deadline + copy;
-            if !(done && (clear || first.expired) || out_of_time) {
-                break;
-            }
-            let forced = !clear;
-            self.counts.forced_acks += u64::from(forced);
-            self.outbox.push_back(Output::Ack { update: first.update, forced });
-            self.updates.pop_front();
-        }
-    }
-
-    fn retire(&mut self) {
-        let views = &mut self.views;
-        let outbox = &mut self.outbox;
-        self.storages.retain(|storage| {
-            let keep = !storage.dead || views.iter().any(|view| view.reads(storage.id));
-            if !keep {
-                for view in &mut *views {
-                    view.forget(storage.id);
-                }
-                outbox.push_back(Output::Retire(storage.id));
-            }
-            keep
-        });
     }
 }
 

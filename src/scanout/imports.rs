@@ -123,6 +123,15 @@ impl Imports {
         }
     }
 
+    /// Forgets who reads what: only to see that this is found.
+    pub(super) fn let_all_go(&mut self, which: impl Fn(StorageId) -> bool) {
+        for (import, slot) in self.slots_mut() {
+            if matches!(slot, Slot::Held { .. }) && which(import.storage) {
+                *slot = Slot::Idle;
+            }
+        }
+    }
+
     /// `commit` is on the screen and `shown` is what was committed last: what was committed again
     /// before that, and is something else, is read no more.
     pub(super) fn presented(&mut self, commit: CommitId, shown: Option<ImportId>) {

@@ -61,17 +61,31 @@ pub struct Announced {
     pub fenced: bool,
 }
 
+/// How a guest goes from frame to frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Swap {
+    /// It never draws into what it shows.
+    Flip,
+    /// It draws into what it shows.
+    InPlace,
+}
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
     /// A sink joined.
     Attach(SinkId, Present),
+    /// The user wants this from now on.
+    SetPresent(SinkId, Present),
     /// A sink left.
     Detach(SinkId),
     /// The console shows this now.
     Scanout(Announced),
-    /// The pages of this buffer are no longer the guest's.
+    /// The pages of this buffer are no longer the guest's. What shows them now goes on until the next
+    /// scanout; nothing shows or copies them any more.
     Replaced(BufferId),
+    /// How the guest goes on from its next update. Without it, that is told from its updates.
+    Swap(Swap),
     /// The guest finished a frame.
     Update {
         /// Its id.

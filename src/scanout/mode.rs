@@ -52,7 +52,8 @@ pub enum Why {
 /// What of the guest matters here.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guest {
-    pub(super) flips_in_row: u32,
+    /// It never draws into what it shows, as far as one can tell.
+    pub(super) flips: bool,
     /// The last update was in the same storage as the one before it.
     pub(super) in_place: bool,
     pub(super) crowded: bool,

@@ -19,6 +19,9 @@ pub struct Counts {
     pub refused_updates: u64,
     /// Acks sent at the deadline although a reader was left.
     pub forced_acks: u64,
+    /// Copies made when the guest, which draws in place, might have been drawing again: of a frame that
+    /// could not be shown before its ack, because the sink held all it had or nobody looked.
+    pub unguarded_copies: u64,
     /// Frames that were not shown because a sink held all it had.
     pub dropped_frames: u64,
     /// Bytes that were written to copy guest memory.

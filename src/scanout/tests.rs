@@ -1,6 +1,8 @@
 //! One test a rule of the core, `rule_NN_…`, each saying what goes wrong without it.
 
 mod bench;
+mod inputs;
+mod model;
 mod random;
 
 use super::*;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use super::PROBATION_FRAMES;
 use super::imports::{Imports, Way};
 use super::io::{Announced, SinkId, Time};
-use super::mode::{FLIPS_TO_TRUST, Guest, Mode, Present, Why};
+use super::mode::{Guest, Mode, Present, Why};
+use super::mutation::{Mutation, Seeded};
 use crate::frame::{BufferId, CommitId, Damage, ImportId, StorageId, TARGETS};
 
 /// What can be done next.
@@ -74,10 +75,11 @@ pub(super) struct View {
     /// After a late release: frames released in time since.
     probation: Option<u32>,
     uncopyable: Option<BufferId>,
+    seeded: Seeded,
 }
 
 impl View {
-    pub(super) fn new(sink: SinkId, present: Present) -> Self {
+    pub(super) fn new(sink: SinkId, present: Present, seeded: Seeded) -> Self {
         let target = Target { held: None, superseded_at: None, of: None, behind: Damage::Whole };
         Self {
             sink,
@@ -96,17 +98,18 @@ impl View {
             unseen: false,
             probation: None,
             uncopyable: None,
+            seeded,
         }
     }
 
     pub(super) fn mode(&self, announced: &Announced, guest: &Guest) -> (Mode, Why) {
         let Announced { storage, layout, .. } = *announced;
-        if self.uncopyable == Some(announced.buffer) {
+        if guest.lost {
+            (Mode::Copy, Why::Lost)
+        } else if self.uncopyable == Some(announced.buffer) {
             (Mode::Direct, Why::Unreadable)
         } else if self.present == Present::Copy {
             (Mode::Copy, Why::Asked)
-        } else if guest.lost {
-            (Mode::Copy, Why::Lost)
         } else if self.imports.is_refused(storage, layout) {
             (Mode::Copy, Why::Refused)
         } else if self.is_hidden() {
@@ -119,7 +122,7 @@ impl View {
             (Mode::Direct, Why::Asked)
         } else if announced.fenced {
             (Mode::Direct, Why::Fenced)
-        } else if guest.flips_in_row >= FLIPS_TO_TRUST {
+        } else if guest.flips {
             (Mode::Direct, Why::Flips)
         } else {
             (Mode::Copy, Why::InPlace)
@@ -131,16 +134,46 @@ impl View {
     }
 
     /// Another buffer is current, to be shown by `due` at the latest.
-    pub(super) fn new_buffer(&mut self, due: Time) {
-        self.damage = Damage::Whole;
+    pub(super) fn new_buffer(&mut self, storage: StorageId, due: Time) {
+        if self.seeded.has(Mutation::ReadersByBuffer) {
+            self.imports.let_all_go(|held| held == storage);
+        }
+        if !self.seeded.has(Mutation::DamageOfAnotherBuffer) {
+            self.damage = Damage::Whole;
+        }
         self.due = Some(due);
+    }
+
+    /// What is current can't be shown, and never will.
+    pub(super) fn nothing_to_show(&mut self, frame: u64) {
+        self.consumed = frame;
+        self.due = None;
+    }
+
+    /// The user wants this from now on. Where that means a copy, one takes the place of the guest's
+    /// memory at once.
+    pub(super) fn set_present(
+        &mut self,
+        present: Present,
+        announced: Option<&Announced>,
+        guest: &Guest,
+        now: Time,
+    ) {
+        self.present = present;
+        if announced.is_some_and(|announced| self.mode(announced, guest).0 == Mode::Copy) {
+            self.let_go(now);
+        }
     }
 
     /// Something changed in the current buffer, to be shown now.
     pub(super) fn expect(&mut self, damage: Damage, now: Time) {
         self.damage.merge(&damage);
         for target in &mut self.targets {
-            target.behind.merge(&damage);
+            if self.seeded.has(Mutation::TargetsForgetDamage) {
+                target.behind = damage;
+            } else {
+                target.behind.merge(&damage);
+            }
         }
         self.due = Some(now);
     }
@@ -158,6 +191,7 @@ impl View {
         }
         match self.mode(announced, guest).0 {
             Mode::Direct => self.direct_step(announced, guest),
+            Mode::Copy if self.uncopyable == Some(announced.buffer) => Step::Drop,
             Mode::Copy => self.free_target().map_or(Step::Drop, Step::Copy),
         }
     }
@@ -202,15 +236,15 @@ impl View {
         let target = &mut self.targets[usize::from(target)];
         if target.of != Some(buffer) {
             target.of = Some(buffer);
-            target.behind = Damage::Whole;
+            if !self.seeded.has(Mutation::DamageOfAnotherBuffer) {
+                target.behind = Damage::Whole;
+            }
         }
         std::mem::replace(&mut target.behind, Damage::NONE)
     }
 
     pub(super) fn copied(&mut self, target: u8) -> Option<Copying> {
-        let copy = self.copying.take_if(|copy| copy.target == target)?;
-        self.consumed = self.consumed.max(copy.frame);
-        Some(copy)
+        self.copying.take_if(|copy| copy.target == target)
     }
 
     pub(super) fn copy_failed(&mut self, target: u8) {
@@ -269,6 +303,9 @@ impl View {
 
     pub(super) fn released(&mut self, commit: CommitId, now: Time, deadline: Duration) {
         self.imports.released(commit);
+        if self.seeded.has(Mutation::ReleaseOfAnyCommit) {
+            self.imports.let_all_go(|_| true);
+        }
         for target in self.targets.iter_mut().filter(|target| target.held == Some(commit)) {
             target.held = None;
             let late = target.superseded_at.is_some_and(|at| now > at + deadline);
@@ -317,9 +354,10 @@ impl View {
         Some(waiting.1)
     }
 
-    /// One copy is shown, so that the guest's memory comes free.
-    fn let_go(&mut self, now: Time) {
-        if self.committed.as_ref().is_some_and(|shown| shown.slot.is_some()) {
+    /// One copy is shown, so that the guest's memory comes free; the one that is being made is as good.
+    pub(super) fn let_go(&mut self, now: Time) {
+        let direct = self.committed.as_ref().is_some_and(|shown| shown.slot.is_some());
+        if direct && self.copying.is_none() {
             self.expect(Damage::Whole, now);
         }
     }
@@ -330,10 +368,10 @@ impl View {
         }
     }
 
-    /// The deadline of `frame` has come.
-    pub(super) fn late(&mut self, frame: u64, now: Time) {
+    /// The deadline of `frame` has come. `clear`: not because of what this view reads.
+    pub(super) fn late(&mut self, frame: u64, clear: bool, now: Time) {
         let unshown = self.consumed < frame && self.imports.any_importing();
-        if self.holds_guest_memory() || unshown {
+        if self.holds_guest_memory() && !clear || unshown {
             self.probation = Some(0);
             self.let_go(now);
         }
@@ -356,6 +394,12 @@ impl View {
     ) -> bool {
         let now = current.map(|current| current.storage);
         let copying = self.copying.as_ref().map(|copy| copy.storage);
+        let copying = copying.filter(|_| !self.seeded.has(Mutation::CopyIsNoReader));
+        if self.seeded.has(Mutation::AckWhenPresented)
+            && self.committed.as_ref().is_some_and(|shown| self.presented >= shown.commit)
+        {
+            return true;
+        }
         if self.imports.held().chain(copying).any(|read| Some(read) != now) {
             return false;
         }

@@ -146,8 +146,9 @@ mod tests {
         assert_eq!(try_it(layout(SIDE_MAX, SIDE_MAX, u32::MAX, STRIDE_MAX), u64::MAX), Ok(()));
     }
 
+    /// Without 64-bit arithmetic a picture of 2^32 bytes and one fits into a page.
     #[test]
-    fn nothing_overflows() {
+    fn rule_14_nothing_overflows() {
         let error = try_it(layout(SIDE_MAX, SIDE_MAX, u32::MAX, STRIDE_MAX), u64::from(u32::MAX));
         assert!(matches!(error, Err(GeometryError::TooSmall { .. })), "{error:?}");
         let error = try_it(layout(4, 4, 0, u32::MAX), u64::MAX);

@@ -15,7 +15,7 @@ const SIZE: (u32, u32) = (64, 48);
 /// Without it a guest could crash us or the compositor with numbers, or turn its window black by
 /// announcing what can't be shown.
 #[test]
-fn spoilt_scanouts_are_refused_and_the_last_good_picture_stays() {
+fn rule_14_spoilt_scanouts_are_refused_and_the_last_good_picture_stays() {
     let mut stage = Stage::open(Setup::default());
     let memory = Memory::new(SIZE);
     memory.paint(1);

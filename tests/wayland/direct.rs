@@ -22,8 +22,23 @@ fn the_guests_very_memory_is_attached() {
     });
 }
 
+/// Without an fd of its own its inode could come back as other memory, and be taken for this.
 #[test]
-fn a_release_ends_the_one_commit_that_it_is_for() {
+fn rule_01_an_import_keeps_its_memory_as_long_as_it_lives() {
+    let mut stage = Stage::open(Script::default());
+    let guest = untouchable(SIZE);
+    let storage = guest.storage.id;
+    assert!(matches!(stage.import(&guest, 0), SinkEvent::Imported(_)));
+    let memory = std::rc::Rc::downgrade(&guest.storage);
+    drop(guest);
+    assert!(memory.upgrade().is_some(), "the import holds it");
+    stage.sink.forget(storage);
+    assert!(memory.upgrade().is_none(), "nothing holds it any more");
+}
+
+/// Without, a release that is counted for any commit lets the guest draw into what is still read.
+#[test]
+fn rule_02_a_release_ends_the_one_commit_that_it_is_for() {
     let mut stage = Stage::open(Script::default());
     let (one, two) = (untouchable(SIZE), untouchable(SIZE));
     stage.show(1, &one, 0);

@@ -96,11 +96,19 @@ impl Bench {
     }
 
     pub(super) fn scanout(&mut self, storage: u64) -> BufferId {
+        let announced = self.announcement(storage);
+        self.machine.handle(self.now, Input::Scanout(announced));
+        self.drain();
+        announced.buffer
+    }
+
+    /// A new buffer in this storage, current from now on.
+    pub(super) fn announcement(&mut self, storage: u64) -> Announced {
         let buffer = BufferId(self.next);
         self.next += 1;
         self.buffers.push((buffer, storage));
         self.current = storage;
-        let announced = Announced {
+        Announced {
             buffer,
             storage: StorageId { dev: 0, ino: storage, others: 0 },
             layout: Layout {
@@ -113,10 +121,7 @@ impl Bench {
             visible: Rect { x: 0, y: 0, width: SIZE.width, height: SIZE.height },
             transform: Transform::Normal,
             fenced: self.fenced,
-        };
-        self.machine.handle(self.now, Input::Scanout(announced));
-        self.drain();
-        buffer
+        }
     }
 
     pub(super) fn update(&mut self, storage: u64) {
@@ -218,6 +223,12 @@ impl Bench {
         while let Some(import) = self.importing.pop() {
             self.input(Input::Imported(SINK, import));
         }
+    }
+
+    /// The pages of what is current are no longer the guest's.
+    pub(super) fn replace(&mut self) {
+        let &(buffer, _) = self.buffers.last().expect("a scanout came before");
+        self.input(Input::Replaced(buffer));
     }
 
     pub(super) fn input(&mut self, input: Input) {

@@ -1,0 +1,169 @@
+//! What backends and users may say besides frames: replaced memory, how a guest swaps, another mode;
+//! and two sinks, each with its own faults.
+
+use super::bench::{A, B, Bench, C, Did, SINK, ms};
+use super::*;
+
+/// Without: a release for a commit that never was, or is over, frees what is still read.
+#[test]
+fn rule_02_other_releases_are_ignored() {
+    let mut bench = Bench::flipping(Present::Direct);
+    bench.flip(B);
+    bench.take();
+    for commit in [0, 1, 999] {
+        bench.input(Input::Released(SINK, CommitId(commit)));
+    }
+    assert_eq!(bench.take(), [], "A is still held");
+    bench.release(A);
+    assert_eq!(bench.take(), [Did::Ack { forced: false }]);
+}
+
+/// Without: pages that belong to somebody else by now come to the screen; or the picture goes before
+/// there is another.
+#[test]
+fn rule_10_what_was_replaced_is_shown_until_the_next_scanout_and_never_again() {
+    let mut bench = Bench::flipping(Present::Direct);
+    bench.replace();
+    assert_eq!(bench.take(), [], "it stays on the screen, and nothing is copied from it");
+    bench.update(A);
+    assert_eq!(bench.take(), [Did::Refuse]);
+    bench.input(Input::Hidden(SINK, true));
+    bench.pass(ms(200));
+    bench.input(Input::Hidden(SINK, false));
+    assert_eq!(bench.take(), [], "not even a copy");
+    bench.flip(C);
+    assert_eq!(bench.take(), [Did::Import(C, 0), Did::Show(C)]);
+    bench.release(A);
+    assert_eq!(bench.take(), [Did::Ack { forced: false }, Did::Retire(A)]);
+}
+
+/// Without: a copy that was begun before its pages were replaced shows some of each.
+#[test]
+fn rule_04_a_copy_of_what_was_replaced_is_thrown_away() {
+    let mut bench = Bench::viewer(Present::Copy);
+    bench.slow_copies = true;
+    bench.scanout(A);
+    bench.update(A);
+    bench.take();
+    bench.replace();
+    assert_eq!(bench.take(), [], "it is still read");
+    bench.finish_copy();
+    assert_eq!(bench.take(), [Did::Ack { forced: false }, Did::Retire(A)]);
+}
+
+/// Without: an import that ends late is shown although its pages are gone.
+#[test]
+fn rule_04_an_import_of_what_was_replaced_is_thrown_away() {
+    let mut bench = Bench::viewer(Present::Direct);
+    bench.slow_imports = true;
+    bench.scanout(A);
+    bench.update(A);
+    bench.take();
+    bench.replace();
+    bench.finish_imports();
+    assert_eq!(bench.take(), [Did::Ack { forced: false }, Did::Retire(A)]);
+}
+
+/// Without: an update that is still owed is acked when its memory is announced once more, and the
+/// guest draws into what is about to be read.
+#[test]
+fn rule_06_memory_announced_again_keeps_its_update_waiting() {
+    let mut bench = Bench::viewer(Present::Copy);
+    bench.slow_copies = true;
+    bench.scanout(A);
+    bench.update(A);
+    bench.finish_copies();
+    bench.take();
+    bench.update(A);
+    bench.scanout(A);
+    bench.finish_copy();
+    assert_eq!(bench.take(), [Did::Copy(A)], "that copy was of the buffer before");
+    bench.pass(ms(5));
+    bench.finish_copy();
+    assert_eq!(bench.take(), [Did::Copy(A), Did::ShowCopy(A), Did::Ack { forced: false }]);
+}
+
+/// Without: a backend that knows how its guest swaps waits for two flips, and for a torn frame back.
+#[test]
+fn rule_07_what_a_backend_says_of_swaps_decides_at_once() {
+    let mut bench = Bench::viewer(Present::Auto);
+    bench.input(Input::Swap(Swap::Flip));
+    bench.scanout(A);
+    bench.update(A);
+    assert_eq!(bench.mode(), (Mode::Direct, Why::Flips));
+    bench.take();
+    bench.input(Input::Swap(Swap::InPlace));
+    assert_eq!(bench.mode(), (Mode::Copy, Why::InPlace));
+    bench.flip(B);
+    let did = bench.take();
+    assert_eq!(did, [Did::Copy(B), Did::ShowCopy(B)], "no ack while A is read");
+}
+
+/// Without: a change of mode leaves the guest's memory held, or the screen without a picture.
+#[test]
+fn rule_07_modes_change_while_it_runs() {
+    let mut bench = Bench::flipping(Present::Auto);
+    bench.input(Input::SetPresent(SINK, Present::Copy));
+    assert_eq!(bench.take(), [Did::Copy(A), Did::ShowCopy(A)], "at once, in place of the guest's");
+    bench.release_all();
+    bench.flip(B);
+    assert_eq!(bench.take(), [Did::Copy(B), Did::ShowCopy(B), Did::Ack { forced: false }]);
+    bench.input(Input::SetPresent(SINK, Present::Direct));
+    assert_eq!(bench.take(), [], "the copy is as good until the next frame");
+    bench.flip(A);
+    assert_eq!(bench.take(), [Did::Show(A), Did::Ack { forced: false }]);
+}
+
+/// Without: a sink that releases in time is put on probation because another one doesn't.
+#[test]
+fn rule_08_only_the_late_sink_is_on_probation() {
+    let other = SinkId(2);
+    let mut bench = Bench::flipping(Present::Direct);
+    bench.machine.handle(bench.now, Input::Attach(other, Present::Direct));
+    let mut imports = Vec::new();
+    let mut commits = Vec::new();
+    let mut serve = |bench: &mut Bench, release: bool| {
+        while let Some(output) = bench.machine.poll() {
+            match output {
+                Output::Import { sink, import, .. } => imports.push((sink, import)),
+                Output::Show { sink, commit, .. } => commits.push((sink, commit)),
+                Output::Copy { sink, target, .. } => {
+                    assert_eq!(sink, SINK, "the other sink releases in time");
+                    bench.machine.handle(bench.now, Input::Copied(sink, target, 1));
+                }
+                _ => {}
+            }
+            for (sink, import) in imports.drain(..) {
+                bench.machine.handle(bench.now, Input::Imported(sink, import));
+            }
+        }
+        let newest = commits.iter().rev().find(|(sink, _)| *sink == other).copied();
+        for (sink, commit) in commits.iter().filter(|c| release && c.0 == other) {
+            if Some((*sink, *commit)) != newest {
+                bench.machine.handle(bench.now, Input::Released(*sink, *commit));
+            }
+        }
+    };
+    serve(&mut bench, true);
+    let announced = bench.announcement(B);
+    let (buffer, damage) = (announced.buffer, Damage::Whole);
+    bench.machine.handle(bench.now, Input::Scanout(announced));
+    let update = UpdateId(9999);
+    bench.machine.handle(bench.now, Input::Update { update, buffer, damage, owed: true });
+    serve(&mut bench, true);
+    bench.machine.handle(bench.now + ms(40), Input::Tick);
+    bench.now += ms(40);
+    serve(&mut bench, true);
+    assert_eq!(bench.machine.mode(SINK), Some((Mode::Copy, Why::Late)));
+    assert_eq!(bench.machine.mode(other), Some((Mode::Direct, Why::Asked)));
+}
+
+/// Without: memory of a dead backend that can't be read is shown as it is.
+#[test]
+fn rule_13_what_can_not_be_copied_any_more_is_not_shown_either() {
+    let mut bench = Bench::flipping(Present::Direct);
+    bench.fail_copies = true;
+    bench.input(Input::Lost);
+    let did = bench.take();
+    assert!(!did.contains(&Did::Show(A)), "{did:?}");
+}
