@@ -4,6 +4,7 @@
 
 mod world;
 
+use proptest::prelude::*;
 use stateright::{Checker, Model, Property};
 
 use super::super::mutation::Mutation;
@@ -272,6 +273,8 @@ struct Where {
     turns: u8,
 }
 
+const PRESENTS: &[Present] = &[Present::Auto, Present::Direct, Present::Copy];
+
 const FLIPS: Where = Where { say: Some(Swap::Flip), frames: 2, ticks: 0, turns: 0 };
 const TURNS: Where = Where { say: Some(Swap::Flip), frames: 2, ticks: 1, turns: 1 };
 const LONG: Where = Where { say: None, frames: 3, ticks: 1, turns: 0 };
@@ -309,4 +312,37 @@ mutations! {
     having_no_deadline_is_found: NoDeadline in FLIPS => HUNG,
     committing_what_was_replaced_is_found: CommitReplaced in TURNS => STALE,
     not_counting_what_is_unguarded_is_found: HideUnguarded in TURNS => HIDDEN,
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
+
+    /// Far longer than everything can be tried.
+    #[test]
+    fn long_walks_of_two_sinks(
+        presents in (proptest::sample::select(PRESENTS), proptest::sample::select(PRESENTS)),
+        choices in proptest::collection::vec(any::<u16>(), 1..150),
+    ) {
+        let presents = vec![vec![presents.0, presents.1]];
+        let (say, mutation) = (None, None);
+        let model = Small { presents, say, frames: 60, ticks: 30, turns: 12, mutation };
+        let mut state = model.init_states().remove(0);
+        let mut done = Vec::new();
+        for choice in choices {
+            let mut actions = Vec::new();
+            model.actions(&state, &mut actions);
+            // Ends are rare, or each walk would be short.
+            let ends = |action: &Action| matches!(action, Action::Lose | Action::Detach(_));
+            actions.retain(|action| choice > 65_000 || !ends(action));
+            if actions.is_empty() {
+                break;
+            }
+            let action = actions.swap_remove(usize::from(choice) % actions.len());
+            done.push(action.clone());
+            state = model.next_state(&state, action).expect("it was on offer");
+            let world = &state.world;
+            let broken = world.broken.or_else(|| world.settles_alone()).or_else(|| world.ends_well());
+            prop_assert_eq!(broken, None, "{:?}", done);
+        }
+    }
 }

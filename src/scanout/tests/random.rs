@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::bench::{Bench, Did, ms};
+use super::bench::{self, Bench, Did, ms};
 use super::*;
 
 #[derive(Clone, Debug)]
@@ -16,6 +16,9 @@ enum Op {
     Hidden(bool),
     FinishCopy,
     FinishImports,
+    Replace,
+    Swap(bool),
+    SetPresent(Present),
     Pass(u64),
 }
 
@@ -30,6 +33,9 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<bool>().prop_map(Op::Hidden),
         3 => Just(Op::FinishCopy),
         3 => Just(Op::FinishImports),
+        1 => Just(Op::Replace),
+        1 => any::<bool>().prop_map(Op::Swap),
+        1 => present().prop_map(Op::SetPresent),
         3 => (1..60_u64).prop_map(Op::Pass),
     ]
 }
@@ -53,10 +59,11 @@ proptest! {
         (bench.fail_copies, bench.fail_imports) = fail;
         let mut owed = 0_usize;
         let mut settled = 0_usize;
+        let mut gone = 0;
         for op in ops {
             match op {
                 Op::Scanout(storage) => {
-                    bench.scanout(storage);
+                    bench.scanout(gone + storage);
                 }
                 Op::Update if bench.current != 0 => {
                     let current = bench.current;
@@ -65,7 +72,7 @@ proptest! {
                 }
                 Op::Update => {}
                 Op::Flip(storage) => {
-                    bench.flip(storage);
+                    bench.flip(gone + storage);
                     owed += 1;
                 }
                 Op::Disabled => bench.input(Input::Disabled),
@@ -74,6 +81,16 @@ proptest! {
                 Op::Hidden(hidden) => bench.input(Input::Hidden(bench::SINK, hidden)),
                 Op::FinishCopy => bench.finish_copies(),
                 Op::FinishImports => bench.finish_imports(),
+                // Memory whose pages are gone is announced no more: it comes back under another inode.
+                Op::Replace if bench.current != 0 => {
+                    bench.replace();
+                    gone += 100;
+                }
+                Op::Replace => {}
+                Op::Swap(flips) => {
+                    bench.input(Input::Swap(if flips { Swap::Flip } else { Swap::InPlace }));
+                }
+                Op::SetPresent(present) => bench.input(Input::SetPresent(bench::SINK, present)),
                 Op::Pass(time) => bench.pass(ms(time)),
             }
             settled += count_settled(&bench.take());

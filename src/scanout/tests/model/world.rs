@@ -121,6 +121,7 @@ pub(super) struct Sink {
     pub(super) direct: bool,
     /// What the CPU can't read is shown directly, and may tear.
     unreadable: bool,
+    refused: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -206,6 +207,7 @@ impl World {
                 frame: 0,
                 direct: false,
                 unreadable: false,
+                refused: false,
             });
             world.input(Input::Attach(id, present));
         }

@@ -29,6 +29,7 @@ impl World {
             this.imports.push(import);
             self.input(Input::Imported(id, import));
         } else {
+            this.refused = true;
             self.input(Input::Refused(id, import));
         }
     }
@@ -147,7 +148,10 @@ impl World {
         }
         let newest = world.current_ino().map(|ino| world.memory(ino).tiles);
         let still = world.doing != Doing::InPlace && !world.lost;
-        let seen = |sink: &Sink| sink.open && !sink.hidden && !sink.surface.contains(&TORN);
+        // What can be neither imported nor read is not to be shown.
+        let able = |sink: &Sink| !(sink.unreadable && sink.refused);
+        let seen =
+            |sink: &Sink| able(sink) && sink.open && !sink.hidden && !sink.surface.contains(&TORN);
         let shown = |sink: &Sink| !seen(sink) || newest.is_none_or(|newest| sink.surface == newest);
         let fresh = !still || world.sinks.iter().all(shown);
         world.demand(fresh, STALE);
