@@ -62,6 +62,7 @@ fn a_compositor_that_never_releases_delays_the_guest_to_the_deadline_and_no_more
     let update = stage.flip(&memories[0].file, SIZE);
     stage.acked(update);
     assert_eq!(stage.session.stats().counts.forced_acks, 5);
+    // The ack doesn't wait for the compositor to have read the commit.
     let shown = stage.frame(6);
     assert!(!stage.was_blank() && stage.dmabuf(shown).is_none(), "it is on probation");
 }
