@@ -10,7 +10,8 @@
 //! ```
 //!
 //! - [`frame`] has the nouns, [`port`] what the rooms say to each other.
-//! - `source` is where frames come from: QEMU over D-Bus.
+//! - `source` is where frames come from: QEMU over D-Bus, or any backend over guest-scanout-v1.
+//! - `protocol` is guest-scanout-v1, `serve` its other end: a library for authors of VMMs.
 //! - `scanout` is the machine: pure, it decides what is shown how, and when the guest may go on.
 //! - `session` is the one shell around it: it owns the fds and makes the calls.
 //! - `sink` is where frames go: a Wayland window, or memory.
@@ -23,6 +24,8 @@ pub mod cli;
 pub mod convert;
 pub mod frame;
 pub mod port;
+#[cfg(any(feature = "wire", feature = "serve"))]
+pub mod protocol;
 pub mod scanout;
 pub mod session;
 pub mod sink;

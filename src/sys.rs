@@ -3,12 +3,17 @@
 
 mod classify;
 mod dmabuf;
+mod fresh;
 mod map;
 mod memfd;
 mod syncobj;
 
 pub use classify::{Classify, ClassifyError, Identity, classify, storage};
-pub use dmabuf::{ReadAccess, WriteAccess, create_udmabuf, export_sync_file, udmabuf_available};
+pub use dmabuf::{
+    PageRange, RANGES_MAX, ReadAccess, WriteAccess, create_udmabuf, create_udmabuf_list,
+    export_sync_file, udmabuf_available, udmabuf_limits,
+};
+pub use fresh::Sentinel;
 pub use map::{Mapping, OwnMapping};
-pub use memfd::{own_memfd, page_align};
+pub use memfd::{own_memfd, page_align, seal_future_write, sealed_copy};
 pub use syncobj::{SyncNode, Syncobj};

@@ -12,16 +12,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("sys", &["frame"]),
     ("port", &["frame"]),
     ("scanout", &["frame"]),
+    ("protocol", &[]),
+    ("serve", &["frame", "sys", "protocol"]),
     ("convert", &["frame", "sys"]),
-    ("source", &["frame", "port", "sys"]),
+    ("source", &["frame", "port", "sys", "protocol"]),
     ("sink", &["frame", "port", "sys", "convert"]),
     ("session", &["frame", "port", "sys", "scanout", "convert", "source", "sink"]),
     ("capture", &["frame", "session", "sink", "source", "convert"]),
     ("cli", &["frame", "capture", "session", "sink", "source", "sys"]),
 ];
 
-/// Files that may hold `unsafe`.
-const UNSAFE: &[&str] = &["src/sys"];
+/// Files that may hold `unsafe`. In `protocol` it is only in what wayland-scanner generates.
+const UNSAFE: &[&str] = &["src/sys", "src/protocol"];
 
 /// Longest a source file should be, and the longest that is bearable.
 const LINES_MOST: usize = 400;

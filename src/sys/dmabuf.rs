@@ -55,6 +55,87 @@ pub fn create_udmabuf(memfd: BorrowedFd<'_>, offset: u64, size: u64) -> io::Resu
     Ok(fd)
 }
 
+/// Whole pages of a memfd.
+#[derive(Clone, Copy, Debug)]
+pub struct PageRange<'a> {
+    /// The memfd, sealed against shrinking.
+    pub memfd: BorrowedFd<'a>,
+    /// Where it begins, in bytes: whole pages.
+    pub offset: u64,
+    /// Bytes: whole pages.
+    pub len: u64,
+}
+
+/// Most ranges of one udmabuf, whatever the module's parameter says.
+pub const RANGES_MAX: usize = 1 << 16;
+
+/// struct udmabuf_create_list is this, and then its items.
+type ListHead = [u32; 2];
+
+const UDMABUF_CREATE_LIST: Opcode = opcode::write::<ListHead>(b'u', 0x43);
+
+/// As [`create_udmabuf`], of several ranges one after the other.
+pub fn create_udmabuf_list(ranges: &[PageRange<'_>]) -> io::Result<OwnedFd> {
+    if ranges.len() > RANGES_MAX {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let device = OpenOptions::new().read(true).write(true).open(UDMABUF_DEVICE)?;
+    // Head and items in one piece, aligned as the items want it: a head takes a third of an item.
+    let mut list: Vec<u64> = Vec::with_capacity(1 + 3 * ranges.len());
+    let pair = |low: u32, high: u32| {
+        let [low, high] = [low.to_ne_bytes(), high.to_ne_bytes()];
+        let mut both = [0; 8];
+        both[..4].copy_from_slice(&low);
+        both[4..].copy_from_slice(&high);
+        u64::from_ne_bytes(both)
+    };
+    list.push(pair(UDMABUF_FLAGS_CLOEXEC, ranges.len() as u32));
+    for range in ranges {
+        let fd = range.memfd.as_raw_fd();
+        let memfd = u32::try_from(fd).map_err(|_| io::ErrorKind::InvalidInput)?;
+        list.extend([pair(memfd, 0), range.offset, range.len]);
+    }
+    // SAFETY: `list` is struct udmabuf_create_list: flags and count, then `count` items of memfd,
+    // padding, offset and size, of 24 bytes each; it is alive until after the call, and the ioctl
+    // reads as many items as the head says, writes nothing, and answers with a new fd or an error.
+    let fd = unsafe { ioctl(&device, ListIoctl(list)) }?;
+    Ok(fd)
+}
+
+struct ListIoctl(Vec<u64>);
+
+// SAFETY: `as_ptr` points to the list, which lives as long as `self`; see `create_udmabuf_list`.
+unsafe impl rustix::ioctl::Ioctl for ListIoctl {
+    type Output = OwnedFd;
+    const IS_MUTATING: bool = false;
+
+    fn opcode(&self) -> Opcode {
+        UDMABUF_CREATE_LIST
+    }
+
+    fn as_ptr(&mut self) -> *mut std::ffi::c_void {
+        self.0.as_mut_ptr().cast()
+    }
+
+    unsafe fn output_from_ptr(
+        out: rustix::ioctl::IoctlOutput,
+        _: *mut std::ffi::c_void,
+    ) -> rustix::io::Result<OwnedFd> {
+        // SAFETY: the ioctl succeeded, so its result is an fd that belongs to nobody else.
+        Ok(unsafe { OwnedFd::from_raw_fd(out as RawFd) })
+    }
+}
+
+/// What the module udmabuf takes at most: ranges, and bytes; its defaults where it doesn't say.
+pub fn udmabuf_limits() -> (usize, u64) {
+    let parameter = |name: &str| {
+        let path = format!("/sys/module/udmabuf/parameters/{name}");
+        std::fs::read_to_string(path).ok()?.trim().parse::<u64>().ok()
+    };
+    let ranges = parameter("list_limit").unwrap_or(1024);
+    (usize::try_from(ranges).unwrap_or(0), parameter("size_limit_mb").unwrap_or(64) << 20)
+}
+
 /// An ioctl that takes a struct and returns a new fd.
 struct ReturnsFd<const OPCODE: Opcode, T>(T);
 

@@ -4,11 +4,11 @@ use std::io;
 use std::os::fd::AsFd;
 use std::ptr::NonNull;
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
 /// A shared mapping, unmapped on drop.
 #[derive(Debug)]
-struct Region {
+pub(super) struct Region {
     start: NonNull<u8>,
     len: usize,
 }
@@ -18,12 +18,37 @@ unsafe impl Send for Region {}
 
 impl Region {
     fn new(fd: &impl AsFd, len: u64, protection: ProtFlags) -> io::Result<Self> {
+        Self::at(fd, 0, len, protection)
+    }
+
+    /// Maps a part of `fd`, to be read.
+    pub(super) fn readable(fd: &impl AsFd, offset: u64, len: u64) -> io::Result<Self> {
+        Self::at(fd, offset, len, ProtFlags::READ)
+    }
+
+    fn at(fd: &impl AsFd, offset: u64, len: u64, protection: ProtFlags) -> io::Result<Self> {
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::InvalidInput)?;
         // SAFETY: the kernel chooses a free address, so no memory of Rust's is replaced.
         let start =
-            unsafe { mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, fd, 0) }?;
+            unsafe { mmap(std::ptr::null_mut(), len, protection, MapFlags::SHARED, fd, offset) }?;
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::AddrNotAvailable)?;
         Ok(Self { start, len })
+    }
+
+    /// Where it begins; the memory is not to be touched through it.
+    pub(super) fn address(&self) -> usize {
+        self.start.as_ptr() as usize
+    }
+
+    /// Bytes.
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Tells the kernel about all of it; an advice that brings pages in, none that takes them away.
+    pub(super) fn advise(&self, advice: Advice) -> io::Result<()> {
+        // SAFETY: `start` and `len` are what mmap gave, and the callers' advices change no content.
+        Ok(unsafe { madvise(self.start.as_ptr().cast(), self.len, advice) }?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Memory of our own that can be shown to others.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
@@ -17,4 +17,21 @@ pub fn own_memfd(name: &str, size: u64) -> io::Result<OwnedFd> {
 /// `size` rounded up to whole pages.
 pub fn page_align(size: u64) -> u64 {
     size.next_multiple_of(rustix::param::page_size() as u64)
+}
+
+/// Makes it impossible to take a page away from a memfd of ours, or to write to it by a new mapping;
+/// mappings that can write stay so. Comes after the udmabufs of it, because none can be made then.
+pub fn seal_future_write(memfd: BorrowedFd<'_>) -> io::Result<()> {
+    Ok(fcntl_add_seals(memfd, SealFlags::FUTURE_WRITE)?)
+}
+
+/// A memfd with these bytes, which nobody can change any more.
+pub fn sealed_copy(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let fd = own_memfd(name, bytes.len() as u64)?;
+    let mut at = 0;
+    while at < bytes.len() {
+        at += rustix::io::pwrite(&fd, &bytes[at..], at as u64)?;
+    }
+    fcntl_add_seals(&fd, SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
+    Ok(fd)
 }
