@@ -27,6 +27,8 @@ pub mod port;
 #[cfg(any(feature = "wire", feature = "serve"))]
 pub mod protocol;
 pub mod scanout;
+#[cfg(feature = "serve")]
+pub mod serve;
 pub mod session;
 pub mod sink;
 pub mod source;

@@ -1,0 +1,509 @@
+//! guest-scanout-v1 for authors of VMMs: show a guest's scanouts to viewers.
+//!
+//! A [`Server`] belongs to one thread of the author's and has none of its own: wait for its fd, call
+//! [`dispatch`](Server::dispatch), take the [`Event`]s. No call blocks. `examples/backend.rs` is all
+//! of it in under 100 lines.
+
+mod dispatch;
+mod error;
+mod memory;
+mod socket;
+mod state;
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rustix::event::{Timespec, epoll};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
+};
+use wayland_server::Display;
+use wayland_server::backend::{ClientData, ClientId, DisconnectReason};
+
+pub use error::ServeError;
+pub use memory::{GuestMemory, MakeDmaBuf};
+
+use crate::frame::{BufferId, Cursor, Layout, Rect, Transform};
+use crate::protocol::server::guest_scanout_manager_v1::GuestScanoutManagerV1;
+use crate::protocol::{BUFFERS_MAX, STRING_MAX, VERSION};
+use crate::sys;
+use socket::Listener;
+use state::{Source, State};
+
+/// Viewers at one time.
+const CLIENTS_MAX: usize = 16;
+
+/// One console of a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConsoleId(pub u32);
+
+/// Who is at the other end of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// Process, when it connected.
+    pub pid: i32,
+    /// Effective user.
+    pub uid: u32,
+    /// Effective group.
+    pub gid: u32,
+}
+
+impl Credentials {
+    /// The rule of [`Options::default`]: the user that this process runs as, and root.
+    pub fn same_user_or_root(&self) -> bool {
+        self.uid == 0 || self.uid == rustix::process::geteuid().as_raw()
+    }
+}
+
+/// How a server goes about its work.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Who may connect.
+    pub allow: fn(&Credentials) -> bool,
+    /// An update counts as answered after this.
+    pub answer_limit: Duration,
+    /// So long [`invalidate_begin`](Server::invalidate_begin) waits for viewers.
+    pub invalidate_limit: Duration,
+    /// Makes dma-bufs of guest memory.
+    pub make_dma_buf: MakeDmaBuf,
+    /// Whether updates are proven fresh. Switched off only to show that a test notices.
+    pub check_freshness: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            allow: Credentials::same_user_or_root,
+            answer_limit: Duration::from_secs(1),
+            invalidate_limit: Duration::from_millis(50),
+            make_dma_buf: sys::create_udmabuf_list,
+            check_freshness: true,
+        }
+    }
+}
+
+/// What a console is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A display of the guest's.
+    Graphic,
+    /// A text console of the backend's.
+    Text,
+}
+
+/// How a guest draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// Never into what is shown.
+    Flip,
+    /// Into what is shown.
+    InPlace,
+}
+
+/// Where a buffer's pixels are.
+#[derive(Debug)]
+pub enum Memory {
+    /// dma-bufs (or memfds sealed against shrinking), one a plane, or one for all. The author
+    /// answers for their being fresh.
+    Planes(Vec<OwnedFd>),
+    /// Guest RAM; all planes lie in it. The server makes the dma-buf, and a new one when needed.
+    Guest(GuestMemory),
+}
+
+/// How an update was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// By all viewers (or there is none): once the fences have signalled, the guest may go on.
+    Acked,
+    /// At least one didn't show it: say the scanout again, with a whole update.
+    Refused,
+    /// [`Options::answer_limit`] passed; somebody may still read.
+    TimedOut,
+}
+
+/// What a viewer's user did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuestInput {
+    /// A key, by Linux evdev code, and whether it went down.
+    Key(u32, bool),
+    /// The pointer is at this pixel of the visible picture.
+    PointerAt(u32, u32),
+    /// The pointer moved.
+    PointerBy(i32, i32),
+    /// A pointer button, by Linux evdev code, and whether it went down.
+    Button(u32, bool),
+    /// The wheel turned: 120ths of a notch, to the right and down.
+    Wheel(i32, i32),
+    /// A finger, by its number, came to or moved to a pixel of the visible picture.
+    TouchAt {
+        /// 0 to 15.
+        finger: u32,
+        /// From the left.
+        x: u32,
+        /// From the top.
+        y: u32,
+        /// Whether it came just now.
+        down: bool,
+    },
+    /// A finger was lifted.
+    TouchUp(u32),
+    /// All fingers are void.
+    TouchCancel,
+}
+
+/// What viewers say.
+#[derive(Debug)]
+pub enum Event {
+    /// So many viewers watch the console now.
+    Watched(ConsoleId, usize),
+    /// An update is answered. Exactly one for each.
+    Answered {
+        /// Where.
+        console: ConsoleId,
+        /// What [`Server::update`] returned.
+        frame: u32,
+        /// How.
+        answer: Answer,
+        /// Wait until each of these sync_files is readable before the guest goes on.
+        fences: Vec<OwnedFd>,
+    },
+    /// Pages may be replaced now: nobody reads them, or (false) the limit has passed.
+    Invalidated(ConsoleId, bool),
+    /// A viewer would like this many pixels, at this refresh rate in thousandths of a hertz (0: any).
+    SizeHint(ConsoleId, crate::frame::Size, u32),
+    /// A user did something.
+    Input(ConsoleId, GuestInput),
+}
+
+/// A backend's end of guest-scanout-v1.
+#[derive(Debug)]
+pub struct Server {
+    // Viewers lose their connection before the socket goes.
+    display: Display<State>,
+    state: State,
+    listener: Option<Listener>,
+    dropped: Arc<AtomicBool>,
+    epoll: OwnedFd,
+    timer: OwnedFd,
+}
+
+/// Notes that a client is gone, also where its socket was full.
+struct Watch(Arc<AtomicBool>);
+
+impl ClientData for Watch {
+    fn disconnected(&self, _: ClientId, reason: DisconnectReason) {
+        tracing::debug!(?reason, "a viewer is gone");
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn system(what: &'static str) -> impl Fn(rustix::io::Errno) -> ServeError {
+    move |error| ServeError::System { what, source: error.into() }
+}
+
+impl Server {
+    /// Listens at `path`, for this user only (mode 0600); the socket of a backend that has ended is
+    /// replaced, and ours goes when this is dropped. `name` and `uuid` are the virtual machine's.
+    ///
+    /// # Errors
+    /// If the path is in use or can't be used.
+    pub fn bind(path: &Path, name: &str, uuid: &str, options: Options) -> Result<Self, ServeError> {
+        let mut server = Self::new(name, uuid, options)?;
+        let listener = Listener::bind(path)?;
+        let (read, data) = (epoll::EventFlags::IN, epoll::EventData::new_u64(0));
+        epoll::add(&server.epoll, &listener, data, read).map_err(system("epoll"))?;
+        server.listener = Some(listener);
+        Ok(server)
+    }
+
+    /// A server without a socket of its own, for viewers that come by [`add_viewer`](Self::add_viewer).
+    ///
+    /// # Errors
+    /// If the system refuses an fd, or the texts are too long.
+    pub fn new(name: &str, uuid: &str, options: Options) -> Result<Self, ServeError> {
+        text(name)?;
+        text(uuid)?;
+        let display = Display::new().map_err(|error| ServeError::System {
+            what: "a display",
+            source: io::Error::other(error.to_string()),
+        })?;
+        let handle = display.handle();
+        handle.create_global::<State, GuestScanoutManagerV1, ()>(VERSION, ());
+        let state = State::new(handle, name, uuid, options);
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(system("epoll"))?;
+        let flags = TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, flags).map_err(system("a timer"))?;
+        let data = epoll::EventData::new_u64(0);
+        for fd in [display.as_fd(), timer.as_fd()] {
+            epoll::add(&epoll, fd, data, epoll::EventFlags::IN).map_err(system("epoll"))?;
+        }
+        let dropped = Arc::new(AtomicBool::new(false));
+        Ok(Self { display, state, listener: None, dropped, epoll, timer })
+    }
+
+    /// Takes in a viewer at the other end of `stream`, whoever that is.
+    ///
+    /// # Errors
+    /// If the system refuses, or there are too many.
+    pub fn add_viewer(&mut self, stream: UnixStream) -> Result<(), ServeError> {
+        let failed = |source| ServeError::System { what: "a viewer", source };
+        let mut count = 0;
+        self.display.handle().backend_handle().with_all_clients(|_| count += 1);
+        if count >= CLIENTS_MAX {
+            return Err(failed(io::Error::other("there are too many")));
+        }
+        stream.set_nonblocking(true).map_err(failed)?;
+        let watch = Arc::new(Watch(Arc::clone(&self.dropped)));
+        self.display.handle().insert_client(stream, watch).map_err(failed)?;
+        Ok(())
+    }
+
+    /// Does what viewers have asked for, and what is due. Never blocks.
+    ///
+    /// # Errors
+    /// If the kernel refuses to say what has come; what a viewer does wrong ends only its connection.
+    pub fn dispatch(&mut self) -> io::Result<()> {
+        while let Some((stream, credentials)) = self.listener.as_ref().and_then(Listener::accept) {
+            if !(self.state.options.allow)(&credentials) {
+                tracing::warn!(?credentials, "a viewer of another user: refused");
+            } else if let Err(error) = self.add_viewer(stream) {
+                tracing::warn!(%error, "a viewer is not taken in");
+            }
+        }
+        self.display.dispatch_clients(&mut self.state)?;
+        self.state.expire(Instant::now());
+        self.flush();
+        Ok(())
+    }
+
+    /// What viewers said, oldest first.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.state.events.pop_front()
+    }
+
+    /// Adds a console; viewers see it at once. `label` is for people.
+    ///
+    /// # Errors
+    /// If the label is too long.
+    pub fn add_console(&mut self, kind: Kind, label: &str) -> Result<ConsoleId, ServeError> {
+        text(label)?;
+        let id = self.state.add_console(kind, label);
+        self.flush();
+        Ok(id)
+    }
+
+    /// Takes a console away, and its buffers.
+    ///
+    /// # Errors
+    /// If there is none.
+    pub fn remove_console(&mut self, console: ConsoleId) -> Result<(), ServeError> {
+        self.state.remove_console(console)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// Announces a buffer. Its id stays the same when its pages are replaced.
+    ///
+    /// # Errors
+    /// If there are too many, the planes don't fit the memory's fds, or no dma-buf can be made.
+    pub fn add_buffer(
+        &mut self,
+        console: ConsoleId,
+        layout: Layout,
+        memory: Memory,
+    ) -> Result<BufferId, ServeError> {
+        let planes = usize::from(layout.plane_count);
+        if planes == 0 || planes > crate::frame::PLANES_MAX {
+            return Err(ServeError::Picture("it has 1 to 4 planes"));
+        }
+        let count = self.state.console(console)?.buffers.len();
+        if count >= BUFFERS_MAX / 2 {
+            return Err(ServeError::TooManyBuffers(count));
+        }
+        let options = self.state.options;
+        let source = match memory {
+            Memory::Planes(fds) if fds.len() == 1 || fds.len() == planes => Source::Planes(fds),
+            Memory::Planes(_) => return Err(ServeError::Picture("it has one fd a plane, or one")),
+            Memory::Guest(guest) => Source::Guest(memory::Fresh::new(
+                guest,
+                options.make_dma_buf,
+                options.check_freshness,
+            )?),
+        };
+        let id = self.state.add_buffer(console, layout, source)?;
+        self.flush();
+        Ok(id)
+    }
+
+    /// Takes a buffer away that is not on the screen.
+    ///
+    /// # Errors
+    /// If there is none, or it is on the screen.
+    pub fn remove_buffer(&mut self, console: ConsoleId, id: BufferId) -> Result<(), ServeError> {
+        self.state.remove_buffer(console, id)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// From now on the console shows this part of this buffer.
+    ///
+    /// # Errors
+    /// If there is no such buffer, or the part isn't within it.
+    pub fn scanout(
+        &mut self,
+        console: ConsoleId,
+        buffer: BufferId,
+        visible: Rect,
+        transform: Transform,
+    ) -> Result<(), ServeError> {
+        self.state.scanout(console, buffer, visible, transform)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// The guest finished a frame in `buffer`; no rectangles means that all of it changed. Returns
+    /// the number that [`Event::Answered`] will have. Where a page of the buffer was replaced since
+    /// the last one, the viewers get the new pages first.
+    ///
+    /// # Errors
+    /// If there is no such buffer, or it can't be made or proven fresh; then nothing was said and
+    /// no answer comes.
+    pub fn update(
+        &mut self,
+        console: ConsoleId,
+        buffer: BufferId,
+        damage: &[Rect],
+    ) -> Result<u32, ServeError> {
+        self.update_after(console, buffer, damage, None)
+    }
+
+    /// As [`update`](Self::update), complete when `acquire`, a sync_file, has signalled.
+    ///
+    /// # Errors
+    /// As [`update`](Self::update).
+    pub fn update_after(
+        &mut self,
+        console: ConsoleId,
+        buffer: BufferId,
+        damage: &[Rect],
+        acquire: Option<BorrowedFd<'_>>,
+    ) -> Result<u32, ServeError> {
+        self.state.refresh(console, buffer)?;
+        let frame = self.state.update(console, buffer, damage, acquire)?;
+        self.flush();
+        Ok(frame)
+    }
+
+    /// How the guest draws; a hint.
+    ///
+    /// # Errors
+    /// If there is no such console.
+    pub fn swap(&mut self, console: ConsoleId, swap: Swap) -> Result<(), ServeError> {
+        self.state.swap(console, swap)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// The console is dark, until the next scanout or update.
+    ///
+    /// # Errors
+    /// If there is no such console.
+    pub fn disable(&mut self, console: ConsoleId) -> Result<(), ServeError> {
+        self.state.disable(console)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// The guest's cursor looks like this.
+    ///
+    /// # Errors
+    /// If its sides or its pixels can't be, or no memfd can be made.
+    pub fn set_cursor(&mut self, console: ConsoleId, cursor: &Cursor) -> Result<(), ServeError> {
+        self.state.set_cursor(console, cursor)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// The guest's cursor is here: its top left corner, in pixels of the visible picture.
+    ///
+    /// # Errors
+    /// If there is no such console.
+    pub fn move_cursor(
+        &mut self,
+        console: ConsoleId,
+        x: i32,
+        y: i32,
+        visible: bool,
+    ) -> Result<(), ServeError> {
+        self.state.move_cursor(console, x, y, visible)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// Pages of the console's buffers are about to be replaced: asks viewers to let go.
+    /// [`Event::Invalidated`] says when. An invalidation that is open already is ended first.
+    ///
+    /// # Errors
+    /// If there is no such console.
+    pub fn invalidate_begin(&mut self, console: ConsoleId) -> Result<(), ServeError> {
+        self.state.invalidate_begin(console)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// They have been replaced: says the scanout again, from fresh pages where there is guest memory.
+    ///
+    /// # Errors
+    /// If there is no such console, or its shown buffer can't be made fresh.
+    pub fn invalidate_end(&mut self, console: ConsoleId) -> Result<(), ServeError> {
+        self.state.invalidate_end(console)?;
+        self.flush();
+        Ok(())
+    }
+
+    /// How often a buffer's pages were found replaced and taken anew.
+    pub fn replacements(&self) -> u64 {
+        self.state.replacements
+    }
+
+    /// Sends what was said and sets the timer for what is due next.
+    fn flush(&mut self) {
+        // No viewer's error is ours; those whose socket is full are dropped by their limit.
+        let _ = self.display.flush_clients();
+        if self.dropped.swap(false, Ordering::Relaxed)
+            && let Err(error) = self.display.dispatch_clients(&mut self.state)
+        {
+            tracing::warn!(%error, "the viewers can't be looked at");
+        }
+        let left = self.state.due().map(|at| {
+            // Zero would stop the timer.
+            at.saturating_duration_since(Instant::now()).max(Duration::from_nanos(1))
+        });
+        let left = left.unwrap_or(Duration::ZERO);
+        let value =
+            Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        let once = Itimerspec { it_interval: Timespec { tv_sec: 0, tv_nsec: 0 }, it_value: value };
+        if let Err(error) = timerfd_settime(&self.timer, TimerfdTimerFlags::empty(), &once) {
+            tracing::error!(%error, "the server's timer can't be set");
+        }
+    }
+}
+
+impl AsFd for Server {
+    /// Readable when [`dispatch`](Server::dispatch) has something to do.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.epoll.as_fd()
+    }
+}
+
+fn text(text: &str) -> Result<(), ServeError> {
+    if text.len() > STRING_MAX || text.contains('\0') {
+        return Err(ServeError::Text(text.len()));
+    }
+    Ok(())
+}
