@@ -19,6 +19,8 @@ pub trait Source {
     fn poll(&mut self) -> Option<SourceEvent>;
     /// Passes on what the user did; what the backend can't take is dropped.
     fn send(&mut self, input: &Input);
+    /// The session has dropped every fd of this storage, and nothing of ours reads it.
+    fn retired(&mut self, _storage: StorageId) {}
 }
 
 /// What a backend tells.
@@ -35,6 +37,10 @@ pub enum SourceEvent {
         /// The backend waits for this, if for anything.
         ack: Ack,
     },
+    /// The pages of this buffer are no longer the guest's: it is never shown again.
+    Replaced(BufferId),
+    /// How the guest draws, where the backend knows; a hint.
+    Swap(Option<Swap>),
     /// The console may have gone dark; [`Update`](Self::Update) or [`Scanout`](Self::Scanout) takes it back.
     Disabled,
     /// The guest's cursor looks like this now.
@@ -50,6 +56,15 @@ pub enum SourceEvent {
     },
     /// The backend is gone, and why. The last event.
     Lost(String),
+}
+
+/// How a guest draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swap {
+    /// Never into what is shown.
+    Flip,
+    /// Into what is shown.
+    InPlace,
 }
 
 /// A buffer that a console shows, checked by the source: the layout fits into the storage, and

@@ -193,12 +193,17 @@ pub struct Server {
 }
 
 /// Notes that a client is gone, also where its socket was full.
-struct Watch(Arc<AtomicBool>);
+struct Watch {
+    dropped: Arc<AtomicBool>,
+    stream: UnixStream,
+}
 
 impl ClientData for Watch {
     fn disconnected(&self, _: ClientId, reason: DisconnectReason) {
         tracing::debug!(?reason, "a viewer is gone");
-        self.0.store(true, Ordering::Relaxed);
+        // The display looks again only at clients whose socket has something to say.
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        self.dropped.store(true, Ordering::Relaxed);
     }
 }
 
@@ -258,8 +263,9 @@ impl Server {
             return Err(failed(io::Error::other("there are too many")));
         }
         stream.set_nonblocking(true).map_err(failed)?;
-        let watch = Arc::new(Watch(Arc::clone(&self.dropped)));
-        self.display.handle().insert_client(stream, watch).map_err(failed)?;
+        let twin = stream.try_clone().map_err(failed)?;
+        let watch = Watch { dropped: Arc::clone(&self.dropped), stream: twin };
+        self.display.handle().insert_client(stream, Arc::new(watch)).map_err(failed)?;
         Ok(())
     }
 

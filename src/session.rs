@@ -249,6 +249,9 @@ impl<K: Sink> Session<K> {
                     self.acks.remove(&update);
                 }
             }
+            SourceEvent::Replaced(buffer) => self.handle(Input::Replaced(buffer)),
+            // The machine finds out by itself.
+            SourceEvent::Swap(swap) => debug!(?swap, "how the guest draws"),
             SourceEvent::Disabled => self.handle(Input::Disabled),
             SourceEvent::Cursor(cursor) => self.sink.set_cursor(&cursor),
             SourceEvent::CursorAt { x, y, visible } => self.sink.move_cursor(x, y, visible),
@@ -350,6 +353,7 @@ impl<K: Sink> Session<K> {
                 self.sink.forget(storage);
                 self.storages.remove(&storage);
                 self.current.take_if(|buffer| buffer.storage.id == storage);
+                self.source.retired(storage);
             }
         }
     }

@@ -5,6 +5,8 @@ mod error;
 mod mailbox;
 mod qemu;
 mod uri;
+#[cfg(feature = "wire")]
+mod wire;
 
 use std::fmt;
 use std::os::unix::net::UnixStream;
@@ -70,18 +72,30 @@ impl fmt::Debug for Opened {
 
 /// Opens what `uri` names. Blocks for `options.time_limit` at most.
 pub fn open(uri: &Uri, options: &Options) -> Result<Opened, SourceError> {
-    qemu::open(qemu::Target::Uri(uri.clone()), options)
+    match uri {
+        #[cfg(feature = "wire")]
+        Uri::Scanout { path, console } => wire::open(path, *console, options),
+        #[cfg(not(feature = "wire"))]
+        Uri::Scanout { .. } => Err(SourceError::NotBuilt),
+        other => qemu::open(qemu::Target::Uri(other.clone()), options),
+    }
 }
 
-/// Opens a console of a QEMU at the other end of `stream`, which was handed to QEMU for its
-/// `@dbus-display` protocol. Blocks for `options.time_limit` at most. What `uri` says of the console
+/// Opens a console at the other end of `stream`: of a backend that serves guest-scanout-v1, where `uri`
+/// is `scanout:`; else of a QEMU, to which the other end was handed for its `@dbus-display` protocol. Blocks for `options.time_limit` at most. What `uri` says of the console
 /// is respected; it is also what [`ConsoleInfo::uri`] will say.
 pub fn open_stream(
     stream: UnixStream,
     uri: &Uri,
     options: &Options,
 ) -> Result<Opened, SourceError> {
-    qemu::open(qemu::Target::Stream(stream, uri.clone()), options)
+    match uri {
+        #[cfg(feature = "wire")]
+        Uri::Scanout { path, console } => wire::open_stream(stream, path, *console, options),
+        #[cfg(not(feature = "wire"))]
+        Uri::Scanout { .. } => Err(SourceError::NotBuilt),
+        other => qemu::open(qemu::Target::Stream(stream, other.clone()), options),
+    }
 }
 
 /// Every console of every virtual machine on a message bus. Blocks for `options.time_limit` at most.

@@ -86,8 +86,30 @@ pub enum SourceError {
     #[error("the D-Bus conversation with QEMU failed ({0}): is QEMU still running?")]
     Dbus(String),
     /// Nothing came in time.
-    #[error("QEMU did not answer within {} s: it may be stopped or very busy; try again", .0.as_secs_f32())]
+    #[error("nothing answered within {} s: the virtual machine may be stopped or very busy; try again", .0.as_secs_f32())]
     TimedOut(Duration),
+    /// Nothing that serves guest-scanout-v1 at a socket.
+    #[error("can't connect to a backend at {path} ({reason}): is it running, and as this user?")]
+    NoBackend {
+        /// The socket.
+        path: PathBuf,
+        /// What the attempt said.
+        reason: String,
+    },
+    /// The backend ended the conversation before it began.
+    #[error("can't watch the backend at {path}: {reason}")]
+    Wire {
+        /// The socket.
+        path: PathBuf,
+        /// What it did.
+        reason: String,
+    },
+    /// A backend without a graphic console.
+    #[error("the backend has no graphic console: name another by its number, as in ?console=1")]
+    NoPicture,
+    /// The scheme is known, but not in this build.
+    #[error("this build can't speak guest-scanout-v1: build it with the feature `wire`")]
+    NotBuilt,
     /// The system refused something.
     #[error("can't set up the connection: the system refused {what} ({source})")]
     System {

@@ -235,8 +235,7 @@ async fn attach(
             let builder = Builder::unix_stream(stream).p2p().method_timeout(limit);
             let link = builder.build().await.map_err(dbus)?;
             let vm = vm::vm(&link, None).await.map_err(dbus)?;
-            let (Uri::Qemu { console, .. } | Uri::Qmp { console, .. }) = &uri;
-            let console = vm::choose_console(&vm, *console)?;
+            let console = vm::choose_console(&vm, uri.console())?;
             let (uri, backend) = match uri {
                 Uri::Qmp { path, .. } => {
                     let backend = format!("QEMU through QMP at {}", path.display());
@@ -248,7 +247,7 @@ async fn attach(
             (link, None, info)
         }
         // `open` has turned it into a stream.
-        Target::Uri(uri @ Uri::Qmp { .. }) => unreachable!("{uri} without its QMP"),
+        Target::Uri(uri) => unreachable!("{uri} is not for here"),
     };
     let stream = register(&link, owner.as_deref(), console.console, limit).await?;
     Ok((console, stream, link))

@@ -1,4 +1,4 @@
-//! What a source is called: `qemu:`, `qemu:NAME`, `qemu+unix:/path`, `qmp:/path`.
+//! What a source is called: `qemu:`, `qemu:NAME`, `qemu+unix:/path`, `qmp:/path`, `scanout:/path`.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The forms that [`Uri`] understands, for messages and help.
-pub const FORMS: &str =
-    "qemu:, qemu:NAME-or-UUID, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock";
+pub const FORMS: &str = "qemu:, qemu:NAME-or-UUID, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock, \
+     scanout:/path/to.sock";
 
 /// Names one console of one virtual machine. Parsed and printed as text; printing what was parsed
 /// gives an equal `Uri` again.
@@ -30,6 +30,23 @@ pub enum Uri {
         /// Number of the console; `None`: the first graphic one.
         console: Option<u32>,
     },
+    /// A backend that serves guest-scanout-v1.
+    Scanout {
+        /// Its socket.
+        path: PathBuf,
+        /// Number of the console; `None`: the first graphic one.
+        console: Option<u32>,
+    },
+}
+
+impl Uri {
+    /// The number of the console that it names, if it does.
+    pub fn console(&self) -> Option<u32> {
+        let (Self::Qemu { console, .. }
+        | Self::Qmp { console, .. }
+        | Self::Scanout { console, .. }) = self;
+        *console
+    }
 }
 
 /// A D-Bus message bus.
@@ -97,6 +114,11 @@ impl FromStr for Uri {
                 let options = Options::parse("qmp", "console", query)?;
                 Ok(Self::Qmp { path: decode_path("qmp", body)?, console: options.console })
             }
+            "scanout" => {
+                let options = Options::parse("scanout", "console", query)?;
+                let path = decode_path("scanout", body)?;
+                Ok(Self::Scanout { path, console: options.console })
+            }
             other => Err(UriError::UnknownScheme(other.to_owned())),
         }
     }
@@ -117,6 +139,11 @@ impl fmt::Display for Uri {
             }
             Self::Qmp { path, console } => {
                 f.write_str("qmp:")?;
+                encode(f, path.as_os_str().as_bytes())?;
+                (None, console)
+            }
+            Self::Scanout { path, console } => {
+                f.write_str("scanout:")?;
                 encode(f, path.as_os_str().as_bytes())?;
                 (None, console)
             }
@@ -221,6 +248,8 @@ mod tests {
             "qemu+unix:/run/a%20b?name=vm&console=1",
             "qmp:/tmp/qmp.sock",
             "qmp:/tmp/qmp%FF.sock?console=3",
+            "scanout:/run/vm.sock",
+            "scanout:/run/vm.sock?console=1",
         ] {
             let uri: Uri = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(uri.to_string(), text);
@@ -241,6 +270,7 @@ mod tests {
             ("libvirt:vm", "\"libvirt:\" is unknown: use one of qemu:,"),
             ("spice:x", "\"spice:\" is unknown"),
             ("qmp:", "absolute path"),
+            ("scanout:vm.sock", "absolute path"),
             ("qemu+unix:bus.sock", "absolute path"),
             ("qmp:/a?name=b", "\"name\" is no option of \"qmp:\": it takes console"),
             ("qemu:?head=1", "\"head\" is no option"),

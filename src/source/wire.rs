@@ -1,0 +1,195 @@
+//! guest-scanout-v1, the viewer's end: a console of any backend that serves it.
+//!
+//! All that the backend says is handled where it is read, on the session's thread, bounded; verdicts go
+//! straight to the socket, from any thread.
+
+mod acks;
+mod console;
+mod link;
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use wayland_client::Connection;
+use wayland_client::backend::WaylandError;
+use wayland_client::protocol::wl_display;
+
+use self::link::Link;
+use super::{ConsoleInfo, Opened, Options, SourceError, Uri};
+use crate::frame::{Input, StorageId};
+use crate::port::{Source, SourceEvent};
+
+/// One console of one backend. The connection ends with it.
+struct WireSource {
+    connection: Connection,
+    link: Arc<Link>,
+    /// The fence that the next event waits for.
+    waiting: Option<OwnedFd>,
+    /// The last event was given out.
+    over: bool,
+}
+
+impl Drop for WireSource {
+    fn drop(&mut self) {
+        self.link.hang_up();
+    }
+}
+
+impl Source for WireSource {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.waiting.as_ref().map_or(self.connection.as_fd(), AsFd::as_fd)
+    }
+
+    fn poll(&mut self) -> Option<SourceEvent> {
+        if self.over {
+            return None;
+        }
+        let event = self.link.next_event().or_else(|| {
+            self.read();
+            self.link.next_event()
+        });
+        self.over = matches!(event, Some(SourceEvent::Lost(_)));
+        if event.is_none() {
+            self.link.answer_invalidation();
+            self.link.flush();
+        }
+        self.waiting = self.link.fence();
+        event
+    }
+
+    fn send(&mut self, input: &Input) {
+        self.link.send(input);
+    }
+
+    fn retired(&mut self, storage: StorageId) {
+        self.link.retired(storage);
+    }
+}
+
+impl WireSource {
+    /// Handles what has arrived.
+    fn read(&self) {
+        let Some(guard) = self.connection.prepare_read() else { return };
+        if let Err(error) = guard.read() {
+            self.link.broke(&error);
+        }
+    }
+
+    /// Reads until `found` finds something.
+    fn until<T>(
+        &self,
+        path: &Path,
+        deadline: Instant,
+        limit: Duration,
+        mut found: impl FnMut(&Link) -> Option<T>,
+    ) -> Result<T, SourceError> {
+        loop {
+            self.read();
+            if let Some(value) = found(&self.link) {
+                return Ok(value);
+            }
+            if let Some(reason) = self.link.fault() {
+                return Err(SourceError::Wire { path: path.to_owned(), reason });
+            }
+            // An error is found again, with its reason, when it is read.
+            let _ = self.connection.flush();
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(SourceError::TimedOut(limit));
+            }
+            let wait =
+                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            let mut fds = [PollFd::new(&self.connection, PollFlags::IN)];
+            match poll(&mut fds, Some(&wait)) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => {
+                    return Err(SourceError::System { what: "to wait", source: error.into() });
+                }
+            }
+        }
+    }
+}
+
+/// Opens a console behind a socket.
+pub(super) fn open(
+    path: &Path,
+    number: Option<u32>,
+    options: &Options,
+) -> Result<Opened, SourceError> {
+    let stream = UnixStream::connect(path).map_err(|error| SourceError::NoBackend {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })?;
+    open_stream(stream, path, number, options)
+}
+
+/// As [`open`], at the other end of `stream`, which `path` names.
+pub(super) fn open_stream(
+    stream: UnixStream,
+    path: &Path,
+    number: Option<u32>,
+    options: &Options,
+) -> Result<Opened, SourceError> {
+    let limit = options.time_limit;
+    let deadline = Instant::now() + limit;
+    let failed = |source| SourceError::System { what: "a socket", source };
+    stream.set_nonblocking(true).map_err(failed)?;
+    let twin = stream.try_clone().map_err(failed)?;
+    let connection = Connection::from_socket(stream)
+        .map_err(|error| failed(std::io::Error::other(error.to_string())))?;
+    let link = Arc::new(Link::new(twin, options.classify));
+    let source = WireSource { connection, link: Arc::clone(&link), waiting: None, over: false };
+    let display = source.connection.display();
+    let registry = wl_display::Request::GetRegistry {};
+    let data: Arc<dyn wayland_client::backend::ObjectData> = Arc::clone(&link) as _;
+    // The display is alive: it can't be refused.
+    let _registry = source.connection.send_request(&display, registry, Some(data));
+    let (vm, uuid, consoles) = source.until(path, deadline, limit, Link::consoles)?;
+    let chosen = match number {
+        Some(number) => consoles.iter().find(|console| console.number == number),
+        None => consoles.iter().find(|console| console.graphic),
+    };
+    let chosen = chosen.ok_or_else(|| match number {
+        Some(wanted) => SourceError::NoSuchConsole {
+            wanted,
+            present: consoles.iter().map(|c| format!("{} ({})", c.number, c.label)).collect(),
+        },
+        None => SourceError::NoPicture,
+    })?;
+    link.watch(&source.connection, chosen.number);
+    link.flush();
+    let console = ConsoleInfo {
+        uri: Uri::Scanout { path: path.to_owned(), console: Some(chosen.number) },
+        vm,
+        uuid,
+        console: chosen.number,
+        label: chosen.label.clone(),
+        kind: if chosen.graphic { "Graphic" } else { "Text" }.to_owned(),
+        width: 0,
+        height: 0,
+        backend: format!("guest-scanout-v1 at {}", path.display()),
+    };
+    Ok(Opened { source: Box::new(source), console })
+}
+
+/// Why a connection ended, for the user.
+fn sentence(error: &WaylandError) -> String {
+    match error {
+        WaylandError::Io(_) => {
+            "the backend closed the connection: the virtual machine was shut down or killed"
+                .to_owned()
+        }
+        WaylandError::Protocol(error) if error.object_interface.is_empty() => {
+            "the backend sent what is not guest-scanout-v1, so the connection was closed".to_owned()
+        }
+        WaylandError::Protocol(error) => format!(
+            "the backend closed the connection over {} (error {}): {}",
+            error.object_interface, error.code, error.message
+        ),
+    }
+}

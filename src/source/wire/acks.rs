@@ -1,0 +1,112 @@
+//! Verdicts, on their way to the backend.
+
+use std::collections::HashSet;
+use std::os::unix::net::UnixStream;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use wayland_client::Proxy;
+
+use crate::port::{Settle, Verdict};
+use crate::protocol::UPDATES_MAX;
+use crate::protocol::client::guest_console_v1::GuestConsoleV1;
+
+/// Requests that may wait for a backend that doesn't read.
+const BACKLOG_MAX: u32 = 4096;
+
+/// The updates of one console that have no answer, and the way to the backend. Requests never block:
+/// what the socket doesn't take waits, and a backend that never reads is hung up on.
+#[derive(Debug)]
+pub(super) struct Acks {
+    inner: Mutex<Inner>,
+    socket: UnixStream,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    console: Option<GuestConsoleV1>,
+    unanswered: HashSet<u32>,
+    /// Requests since the socket took all there was.
+    backlog: u32,
+}
+
+impl Acks {
+    pub(super) fn new(socket: UnixStream) -> Self {
+        Self { inner: Mutex::default(), socket }
+    }
+
+    /// Where verdicts go.
+    pub(super) fn watch(&self, console: GuestConsoleV1) {
+        self.lock().console = Some(console);
+    }
+
+    /// Notes that an update waits; an error is the backend's fault.
+    pub(super) fn owe(&self, frame: u32) -> Result<(), String> {
+        let mut inner = self.lock();
+        if inner.unanswered.len() >= UPDATES_MAX {
+            return Err(format!("it has {UPDATES_MAX} updates without an answer"));
+        }
+        if !inner.unanswered.insert(frame) {
+            return Err(format!("it used the frame number {frame} while it had no answer"));
+        }
+        Ok(())
+    }
+
+    /// Whether no update waits.
+    pub(super) fn is_idle(&self) -> bool {
+        self.lock().unanswered.is_empty()
+    }
+
+    /// Says something to the console, if there is one.
+    pub(super) fn say(&self, f: impl FnOnce(&GuestConsoleV1)) {
+        let mut inner = self.lock();
+        inner.say(f);
+        if inner.backlog > BACKLOG_MAX {
+            self.hang_up();
+        }
+    }
+
+    /// Sends what waits.
+    pub(super) fn flush(&self) {
+        self.lock().flush();
+    }
+
+    /// Ends the connection; what has come before it is still read.
+    pub(super) fn hang_up(&self) {
+        // It may have ended already.
+        let _ = self.socket.shutdown(std::net::Shutdown::Both);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    fn say(&mut self, f: impl FnOnce(&GuestConsoleV1)) {
+        if let Some(console) = &self.console {
+            f(console);
+            self.backlog += 1;
+            self.flush();
+        }
+    }
+
+    fn flush(&mut self) {
+        let backend = self.console.as_ref().and_then(|console| console.backend().upgrade());
+        // An error is found again, with its reason, when the session reads.
+        if backend.is_some_and(|backend| backend.flush().is_ok()) {
+            self.backlog = 0;
+        }
+    }
+}
+
+impl Settle for Acks {
+    fn settle(&self, update: u64, verdict: Verdict) {
+        let Ok(frame) = u32::try_from(update) else { return };
+        if self.lock().unanswered.remove(&frame) {
+            self.say(|console| match verdict {
+                Verdict::Done => console.ack(frame),
+                Verdict::Refused => console.refuse(frame),
+            });
+        }
+    }
+}

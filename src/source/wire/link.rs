@@ -1,0 +1,228 @@
+//! The connection: from messages to the console that they are about.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use wayland_client::backend::protocol::Message;
+use wayland_client::backend::{Backend, ObjectData, ObjectId, WaylandError};
+use wayland_client::protocol::wl_registry::{self, WlRegistry};
+use wayland_client::{Connection, Proxy};
+
+use super::acks::Acks;
+use super::console::{Console, Fault, GONE};
+use super::sentence;
+use crate::frame::{Input, StorageId};
+use crate::port::SourceEvent;
+use crate::protocol::client::guest_buffer_v1::GuestBufferV1;
+use crate::protocol::client::guest_console_v1::{self, GuestConsoleV1, State};
+use crate::protocol::client::guest_scanout_manager_v1::{self, GuestScanoutManagerV1};
+use crate::protocol::{MANAGER, VERSION};
+use crate::sys::Classify;
+
+/// Consoles that are listened to.
+const CONSOLES_MAX: usize = 256;
+
+/// A console that the backend has.
+#[derive(Clone, Debug)]
+pub(super) struct Listed {
+    pub(super) number: u32,
+    pub(super) graphic: bool,
+    pub(super) label: String,
+}
+
+/// Receives every message of the connection.
+#[derive(Debug)]
+pub(super) struct Link {
+    acks: Arc<Acks>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    console: Console,
+    vm: (String, String),
+    manager: Option<GuestScanoutManagerV1>,
+    consoles: BTreeMap<u32, Listed>,
+    listed: bool,
+    /// Why the connection is over.
+    fault: Option<String>,
+}
+
+impl Link {
+    pub(super) fn new(socket: UnixStream, classify: Classify) -> Self {
+        let acks = Arc::new(Acks::new(socket));
+        let console = Console::new(classify, Arc::clone(&acks));
+        let inner = Inner {
+            console,
+            vm: Default::default(),
+            manager: None,
+            consoles: BTreeMap::new(),
+            listed: false,
+            fault: None,
+        };
+        Self { acks, inner: Mutex::new(inner) }
+    }
+
+    /// Name and UUID of the virtual machine and its consoles, once they are all there.
+    pub(super) fn consoles(&self) -> Option<(String, String, Vec<Listed>)> {
+        let inner = self.lock();
+        let (name, uuid) = inner.vm.clone();
+        inner.listed.then(|| (name, uuid, inner.consoles.values().cloned().collect()))
+    }
+
+    /// Begins to watch a console.
+    pub(super) fn watch(self: &Arc<Self>, connection: &Connection, number: u32) {
+        let Some(manager) = self.lock().manager.clone() else { return };
+        let request = guest_scanout_manager_v1::Request::GetConsole { number };
+        let data = Arc::clone(self) as Arc<dyn ObjectData>;
+        let made = connection.send_request(&manager, request, Some(data));
+        if let Ok(console) = made.and_then(|id| GuestConsoleV1::from_id(connection, id)) {
+            self.acks.watch(console);
+        }
+    }
+
+    /// The next event for the session; after what was said before the end, why it ended.
+    pub(super) fn next_event(&self) -> Option<SourceEvent> {
+        let mut inner = self.lock();
+        let event = inner.console.next_event();
+        // What waits for a fence when all is over waits in vain.
+        event.or_else(|| inner.fault.clone().map(SourceEvent::Lost))
+    }
+
+    pub(super) fn fence(&self) -> Option<OwnedFd> {
+        self.lock().console.fence()
+    }
+
+    pub(super) fn fault(&self) -> Option<String> {
+        self.lock().fault.clone()
+    }
+
+    pub(super) fn flush(&self) {
+        self.acks.flush();
+    }
+
+    pub(super) fn hang_up(&self) {
+        self.acks.hang_up();
+    }
+
+    pub(super) fn retired(&self, storage: StorageId) {
+        self.lock().console.retired(storage);
+    }
+
+    pub(super) fn answer_invalidation(&self) {
+        self.lock().console.answer_invalidation();
+    }
+
+    /// Reading has failed.
+    pub(super) fn broke(&self, error: &WaylandError) {
+        if let WaylandError::Io(io) = error
+            && io.kind() == std::io::ErrorKind::WouldBlock
+        {
+            return;
+        }
+        self.lock().fault.get_or_insert_with(|| sentence(error));
+    }
+
+    pub(super) fn send(&self, input: &Input) {
+        let state = |pressed: bool| if pressed { State::Pressed } else { State::Released };
+        self.acks.say(|console| match *input {
+            Input::Key { code, pressed } => console.key(code, state(pressed)),
+            Input::PointerAt { x, y } => console.pointer_at(x, y),
+            Input::Button { code, pressed } => console.button(code, state(pressed)),
+        });
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(
+        self: &Arc<Self>,
+        connection: &Connection,
+        message: Message<ObjectId, OwnedFd>,
+    ) -> Result<(), Fault> {
+        let strange = |error: wayland_client::DispatchError| error.to_string();
+        let interface = message.sender_id.interface().name;
+        let mut inner = self.lock();
+        if inner.fault.is_some() {
+            return Ok(());
+        }
+        if interface == GuestConsoleV1::interface().name {
+            let (_, event) = GuestConsoleV1::parse_event(connection, message).map_err(strange)?;
+            if matches!(event, guest_console_v1::Event::Gone) {
+                inner.fault = Some(GONE.to_owned());
+                return Ok(());
+            }
+            return inner.console.event(event);
+        }
+        if interface == GuestBufferV1::interface().name {
+            let (buffer, event) =
+                GuestBufferV1::parse_event(connection, message).map_err(strange)?;
+            return inner.console.buffer_event(&buffer.id(), event);
+        }
+        if interface == GuestScanoutManagerV1::interface().name {
+            let (_, event) =
+                GuestScanoutManagerV1::parse_event(connection, message).map_err(strange)?;
+            return inner.manager_event(event);
+        }
+        let (registry, event) = WlRegistry::parse_event(connection, message).map_err(strange)?;
+        if let wl_registry::Event::Global { name, interface, version } = event
+            && interface == MANAGER
+            && inner.manager.is_none()
+        {
+            let version = version.min(VERSION);
+            let id = (GuestScanoutManagerV1::interface(), version);
+            let bind = wl_registry::Request::Bind { name, id };
+            let data = Arc::clone(self) as Arc<dyn ObjectData>;
+            let made = connection.send_request(&registry, bind, Some(data));
+            inner.manager = made.and_then(|id| GuestScanoutManagerV1::from_id(connection, id)).ok();
+            // An error is found again when the session reads.
+            let _ = connection.flush();
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    fn manager_event(&mut self, event: guest_scanout_manager_v1::Event) -> Result<(), Fault> {
+        use guest_scanout_manager_v1::{Event, Kind};
+        match event {
+            Event::Vm { name, uuid } => self.vm = (name, uuid),
+            Event::Console { number, kind, label } => {
+                if self.consoles.len() >= CONSOLES_MAX {
+                    return Err(format!("it has more than {CONSOLES_MAX} consoles"));
+                }
+                let graphic = kind.into_result().is_ok_and(|kind| kind == Kind::Graphic);
+                self.consoles.insert(number, Listed { number, graphic, label });
+            }
+            Event::ConsoleGone { number } => drop(self.consoles.remove(&number)),
+            Event::Done => self.listed = true,
+        }
+        Ok(())
+    }
+}
+
+impl ObjectData for Link {
+    fn event(
+        self: Arc<Self>,
+        backend: &Backend,
+        message: Message<ObjectId, OwnedFd>,
+    ) -> Option<Arc<dyn ObjectData>> {
+        let child = message
+            .args
+            .iter()
+            .any(|arg| matches!(arg, wayland_client::backend::protocol::Argument::NewId(_)));
+        let connection = Connection::from_backend(backend.clone());
+        if let Err(fault) = self.handle(&connection, message) {
+            let reason = format!("the backend broke guest-scanout-v1: {fault}");
+            self.lock().fault = Some(reason);
+            // So that reading ends, however much it goes on to send.
+            self.hang_up();
+        }
+        child.then_some(self as Arc<dyn ObjectData>)
+    }
+
+    fn destroyed(&self, _: ObjectId) {}
+}

@@ -1,0 +1,239 @@
+//! Frames, all the way: server, socket, session, sink, and the answer back.
+
+use std::time::{Duration, Instant};
+
+use fanlight::frame::{Cursor, Input, Rect, Size, Transform};
+use fanlight::port::SourceEvent;
+use fanlight::serve::{self, Answer, Event, GuestInput, Kind, Server, Swap};
+
+use crate::backend::{
+    CALM, PATIENCE, Picture, SIZE, Stage, WHOLE, layout, open, wait, while_serving,
+};
+
+/// Without: a frame is shown twice, late or torn, or an ack is lost.
+#[test]
+fn flips_arrive_one_by_one_and_each_is_acked_once() {
+    let mut stage = Stage::new(CALM);
+    let pictures = [Picture::new(), Picture::new()];
+    let buffers = [stage.add(&pictures[0]), stage.add(&pictures[1])];
+    for i in 0..100_u8 {
+        let at = usize::from(i % 2);
+        pictures[at].paint(i);
+        stage.show(buffers[at]);
+        let frame = stage.update(buffers[at], &[]);
+        assert_eq!(stage.answer(frame), Answer::Acked);
+        assert_eq!(stage.seen(), Some(i));
+    }
+    let answers = stage.events.iter().filter(|e| matches!(e, Event::Answered { .. })).count();
+    assert_eq!(answers, 100);
+    assert_eq!(stage.session.stats().counts.forced_acks, 0);
+}
+
+#[test]
+fn in_place_only_the_damage_is_copied() {
+    let mut stage = Stage::new(CALM);
+    let picture = Picture::new();
+    let buffer = stage.add(&picture);
+    stage.show(buffer);
+    picture.paint(1);
+    let frame = stage.update(buffer, &[]);
+    stage.answer(frame);
+    let before = stage.session.stats().counts.bytes_copied;
+    let corner = Rect { x: 6, y: 3, width: u32::MAX, height: 5 };
+    for _ in 0..3 {
+        let frame = stage.update(buffer, &[corner]);
+        assert_eq!(stage.answer(frame), Answer::Acked);
+    }
+    // One target may have been behind by the first frame.
+    let copied = stage.session.stats().counts.bytes_copied - before;
+    let whole = u64::from(SIZE.width * SIZE.height * 4);
+    assert!((3 * 8..=whole * 2 + 3 * 8).contains(&copied), "{copied}");
+}
+
+#[test]
+fn an_update_of_what_is_not_shown_is_refused_and_what_follows_is_not() {
+    let mut stage = Stage::new(CALM);
+    let pictures = [Picture::new(), Picture::new()];
+    let buffers = [stage.add(&pictures[0]), stage.add(&pictures[1])];
+    pictures[0].paint(7);
+    stage.show(buffers[0]);
+    let frame = stage.update(buffers[1], &[]);
+    assert_eq!(stage.answer(frame), Answer::Refused);
+    let frame = stage.update(buffers[0], &[]);
+    assert_eq!(stage.answer(frame), Answer::Acked);
+    assert_eq!(stage.seen(), Some(7));
+}
+
+/// Without: geometry of the backend's is believed, or costs the user the display.
+#[test]
+fn a_buffer_that_is_too_small_is_refused_and_the_next_is_shown() {
+    let mut stage = Stage::new(CALM);
+    let (small, good) = (Picture::new(), Picture::new());
+    let huge = layout(Size { width: 4096, height: 4096 });
+    let memory = serve::Memory::Planes(vec![small.fd()]);
+    let buffer = stage.server.add_buffer(stage.console, huge, memory).unwrap();
+    stage.show(buffer);
+    let frame = stage.update(buffer, &[]);
+    assert_eq!(stage.answer(frame), Answer::Refused);
+    good.paint(9);
+    let buffer = stage.add(&good);
+    stage.show(buffer);
+    let frame = stage.update(buffer, &[]);
+    assert_eq!(stage.answer(frame), Answer::Acked);
+    assert_eq!(stage.seen(), Some(9));
+}
+
+#[test]
+fn several_consoles_come_and_go() {
+    let mut server = Server::new("vm", "uuid", CALM).unwrap();
+    let text = server.add_console(Kind::Text, "monitor").unwrap();
+    let screens = [server.add_console(Kind::Graphic, "a"), server.add_console(Kind::Graphic, "b")];
+    let [a, b] = screens.map(Result::unwrap);
+    let first = open(&mut server, None).unwrap();
+    assert_eq!((first.console.console, first.console.label.as_str()), (a.0, "a"));
+    assert_eq!((first.console.vm.as_str(), first.console.uuid.as_str()), ("vm", "uuid"));
+    let mut second = open(&mut server, Some(b.0)).unwrap();
+    assert_eq!(second.console.label, "b");
+    let error = open(&mut server, Some(77)).unwrap_err().to_string();
+    assert!(error.contains("no console 77") && error.contains("1 (a)"), "{error}");
+    while_serving(&mut server, || ());
+    server.remove_console(b).unwrap();
+    server.remove_console(text).unwrap();
+    let lost = next(&mut second.source);
+    assert!(
+        matches!(&lost, SourceEvent::Lost(why) if why.contains("took the console")),
+        "{lost:?}"
+    );
+    // The other console's viewer is still there.
+    let picture = Picture::new();
+    let memory = serve::Memory::Planes(vec![picture.fd()]);
+    let buffer = server.add_buffer(a, layout(SIZE), memory).unwrap();
+    server.scanout(a, buffer, WHOLE, Transform::Flipped).unwrap();
+    let mut source = first.source;
+    let scanout = next(&mut source);
+    let SourceEvent::Scanout(scanout) = scanout else { panic!("{scanout:?}") };
+    assert_eq!((scanout.visible, scanout.transform), (WHOLE, Transform::Flipped));
+}
+
+fn next(source: &mut Box<dyn fanlight::port::Source>) -> SourceEvent {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        if let Some(event) = source.poll() {
+            return event;
+        }
+        wait(&[source.fd()], end, "an event");
+    }
+}
+
+#[test]
+fn who_comes_late_sees_what_is_there() {
+    let mut server = Server::new("vm", "", CALM).unwrap();
+    let console = server.add_console(Kind::Graphic, "screen").unwrap();
+    let picture = Picture::new();
+    let memory = serve::Memory::Planes(vec![picture.fd()]);
+    let buffer = server.add_buffer(console, layout(SIZE), memory).unwrap();
+    server.scanout(console, buffer, WHOLE, Transform::Normal).unwrap();
+    server.swap(console, Swap::Flip).unwrap();
+    let cursor = Cursor {
+        size: Size { width: 2, height: 1 },
+        hotspot: (1, 0),
+        pixels: vec![1, 2, 3, 4, 5, 6, 7, 8],
+    };
+    server.set_cursor(console, &cursor).unwrap();
+    server.move_cursor(console, -3, 5, true).unwrap();
+    // Nobody watches: nobody is waited for.
+    let frame = server.update(console, buffer, &[]).unwrap();
+    let event = server.next_event().unwrap();
+    assert!(
+        matches!(event, Event::Answered { frame: f, answer: Answer::Acked, .. } if f == frame),
+        "{event:?}"
+    );
+    let mut source = open(&mut server, None).unwrap().source;
+    while_serving(&mut server, || {
+        let swap = next(&mut source);
+        assert!(matches!(swap, SourceEvent::Swap(Some(fanlight::port::Swap::Flip))), "{swap:?}");
+        let seen = next(&mut source);
+        assert!(matches!(&seen, SourceEvent::Cursor(seen) if *seen == cursor), "{seen:?}");
+        let at = next(&mut source);
+        assert!(matches!(at, SourceEvent::CursorAt { x: -3, y: 5, visible: true }), "{at:?}");
+        assert!(matches!(next(&mut source), SourceEvent::Scanout(_)));
+    });
+}
+
+#[test]
+fn what_the_user_does_reaches_the_backend() {
+    let mut server = Server::new("vm", "", CALM).unwrap();
+    server.add_console(Kind::Graphic, "screen").unwrap();
+    let mut source = open(&mut server, None).unwrap().source;
+    source.send(&Input::Key { code: 30, pressed: true });
+    source.send(&Input::PointerAt { x: 3, y: 4 });
+    source.send(&Input::Button { code: 0x110, pressed: false });
+    let end = Instant::now() + PATIENCE;
+    let mut inputs = Vec::new();
+    while inputs.len() < 3 {
+        server.dispatch().unwrap();
+        while let Some(event) = server.next_event() {
+            if let Event::Input(_, input) = event {
+                inputs.push(input);
+            }
+        }
+        if inputs.len() < 3 {
+            wait(&[std::os::fd::AsFd::as_fd(&server)], end, "input");
+        }
+    }
+    let expected =
+        [GuestInput::Key(30, true), GuestInput::PointerAt(3, 4), GuestInput::Button(0x110, false)];
+    assert_eq!(inputs, expected);
+}
+
+/// Without: a guest hangs because its viewer does.
+#[test]
+fn an_answer_that_never_comes_is_not_waited_for() {
+    let limit = Duration::from_millis(20);
+    let mut server = Server::new("vm", "", serve::Options { answer_limit: limit, ..CALM }).unwrap();
+    let console = server.add_console(Kind::Graphic, "screen").unwrap();
+    // It reads, but nobody asks it.
+    let source = open(&mut server, None).unwrap().source;
+    let picture = Picture::new();
+    let memory = serve::Memory::Planes(vec![picture.fd()]);
+    let buffer = server.add_buffer(console, layout(SIZE), memory).unwrap();
+    server.scanout(console, buffer, WHOLE, Transform::Normal).unwrap();
+    // Where the viewer's console was made only now.
+    while_serving(&mut server, || ());
+    let frame = server.update(console, buffer, &[]).unwrap();
+    let end = Instant::now() + PATIENCE;
+    loop {
+        server.dispatch().unwrap();
+        let answered = std::iter::from_fn(|| server.next_event()).find_map(|event| match event {
+            Event::Answered { frame: f, answer, .. } if f == frame => Some(answer),
+            _ => None,
+        });
+        if let Some(answer) = answered {
+            assert_eq!(answer, Answer::TimedOut);
+            break;
+        }
+        wait(&[std::os::fd::AsFd::as_fd(&server)], end, "the limit");
+    }
+    drop(source);
+}
+
+#[test]
+fn invalidation_is_answered_when_nothing_reads_and_the_picture_comes_back() {
+    let mut stage = Stage::new(CALM);
+    let picture = Picture::new();
+    let buffer = stage.add(&picture);
+    picture.paint(1);
+    stage.show(buffer);
+    let frame = stage.update(buffer, &[]);
+    stage.answer(frame);
+    stage.server.invalidate_begin(stage.console).unwrap();
+    stage.until("the viewer to let go", |stage| {
+        stage.events.iter().any(|e| matches!(e, Event::Invalidated(_, true))).then_some(())
+    });
+    assert!(stage.session.buffer().is_none());
+    picture.paint(2);
+    stage.server.invalidate_end(stage.console).unwrap();
+    let frame = stage.update(buffer, &[]);
+    assert_eq!(stage.answer(frame), Answer::Acked);
+    assert_eq!(stage.seen(), Some(2));
+}
