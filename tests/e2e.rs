@@ -9,6 +9,8 @@ mod compositor;
 mod ends;
 #[path = "e2e/flips.rs"]
 mod flips;
+#[path = "e2e/fresh.rs"]
+mod fresh;
 #[path = "e2e/linux.rs"]
 mod linux;
 #[path = "e2e/moving.rs"]
@@ -64,6 +66,10 @@ const TESTS: &[Test] = &[
     ),
     test("sync_timelines_of_the_kernel_do_what_is_relied_on", sync::timelines),
     test("sync_releases_are_points_of_real_timelines", sync::releases),
+    test("fresh_replaced_pages_are_announced_exactly_then", fresh::replaced),
+    test("fresh_unchecked_is_stale", fresh::unchecked_is_stale),
+    test("fresh_memory_of_ones_own_is_sealed", fresh::owned_is_sealed),
+    test("fresh_huge_pages", fresh::huge_pages),
     test("still_firmware_text_gl_on", stills::firmware_gl_on),
     test("still_firmware_text_gl_off", stills::firmware_gl_off),
     test("still_boot_sector_gl_on", stills::paint_gl_on),

@@ -8,7 +8,8 @@ use wayland_server::{
     Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, WEnum,
 };
 
-use super::state::{BufferData, State};
+use super::state::State;
+use super::viewer::BufferData;
 use super::{ConsoleId, Event, GuestInput};
 use crate::frame::Size;
 use crate::protocol::server::guest_buffer_v1::{self, GuestBufferV1};

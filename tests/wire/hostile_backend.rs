@@ -139,7 +139,8 @@ fn buffers_that_fail_a_check_are_refused_and_the_display_stays() {
     let (pipe, _end) = rustix::pipe::pipe().unwrap();
     let null = std::fs::File::open("/dev/null").unwrap();
     let good = memory();
-    let layouts: [(BorrowedFd<'_>, [u32; 2], [u32; 5], [u32; 4]); 6] = [
+    type Case<'a> = (BorrowedFd<'a>, [u32; 2], [u32; 5], [u32; 4]);
+    let layouts: [Case<'_>; 6] = [
         (pipe.as_fd(), [0, 32], [8, 4, XR24, 0, 0], [0, 0, 8, 4]),
         (null.as_fd(), [0, 32], [8, 4, XR24, 0, 0], [0, 0, 8, 4]),
         (good.as_fd(), [4095, 32], [8, 4, XR24, 0, 0], [0, 0, 8, 4]),

@@ -41,6 +41,7 @@ pub(super) struct Console {
 }
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "fences are rare, a box a frame is not")]
 enum Queued {
     Event(SourceEvent),
     /// What follows waits for this.

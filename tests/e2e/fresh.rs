@@ -1,0 +1,279 @@
+//! The server's promise on real udmabufs: a picture in scattered guest pages, some of which are punched
+//! out and filled again, reaches the viewer from the pages that the guest has now.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+use fanlight::frame::{
+    BufferId, Format, Layout, Modifier, PLANES_MAX, Plane, Rect, Size, Transform,
+};
+use fanlight::serve::{Answer, ConsoleId, Event, GuestMemory, Kind, Memory, Options, Server};
+use fanlight::session::{self, Session};
+use fanlight::sink::memory::{Frame, MemorySink};
+use fanlight::source::{self, Uri};
+use fanlight::sys;
+use fanlight_stage::{Error, Image, Result, pattern};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::fs::{FallocateFlags, MemfdFlags, fallocate, ftruncate, memfd_create};
+
+use crate::stills::{same, soon};
+
+const WIDTH: u32 = 640;
+const HEIGHT: u32 = 480;
+const STRIDE: u32 = WIDTH * 4;
+const BYTES: u64 = (STRIDE * HEIGHT) as u64;
+
+fn say(error: impl std::fmt::Display) -> Error {
+    Error::new(error.to_string())
+}
+
+/// Guest RAM in which the picture's pages lie backwards, in runs.
+struct Guest {
+    ram: Arc<OwnedFd>,
+    /// Bytes a run: whole pages.
+    run: u64,
+    runs: u64,
+}
+
+impl Guest {
+    fn new(ram: OwnedFd, run: u64) -> Result<Self> {
+        let runs = BYTES.div_ceil(run);
+        ftruncate(&ram, runs * run).map_err(say)?;
+        rustix::fs::fcntl_add_seals(&ram, rustix::fs::SealFlags::SHRINK).map_err(say)?;
+        Ok(Self { ram: Arc::new(ram), run, runs })
+    }
+
+    /// Where a run of the picture lies.
+    fn offset(&self, index: u64) -> u64 {
+        (self.runs - 1 - index) * self.run
+    }
+
+    fn memory(&self) -> Result<GuestMemory> {
+        let run = |i| (Arc::clone(&self.ram), self.offset(i), self.run);
+        GuestMemory::new((0..self.runs).map(run)).map_err(say)
+    }
+
+    /// As a guest does it: through a mapping, because hugetlb knows no write.
+    fn draw(&self, mapping: &mut sys::OwnMapping, frame: u32) -> Result<()> {
+        let mut picture = vec![0; (self.runs * self.run) as usize];
+        pattern::draw(frame, WIDTH, HEIGHT, STRIDE as usize, &mut picture)
+            .ok_or_else(|| Error::new("the memory is too small for a frame"))?;
+        for (i, piece) in picture.chunks(self.run as usize).enumerate() {
+            let at = self.offset(i as u64) as usize;
+            mapping.bytes_mut()[at..at + piece.len()].copy_from_slice(piece);
+        }
+        Ok(())
+    }
+
+    fn map(&self) -> Result<sys::OwnMapping> {
+        sys::OwnMapping::new(&self.ram, self.runs * self.run).map_err(say)
+    }
+
+    fn punch(&self, index: u64) -> Result<()> {
+        let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        fallocate(&self.ram, how, self.offset(index), self.run).map_err(say)
+    }
+}
+
+fn ordinary() -> Result<Guest> {
+    let ram =
+        memfd_create("guest", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(say)?;
+    Guest::new(ram, sys::page_align(3))
+}
+
+struct Scene {
+    server: Server,
+    console: ConsoleId,
+    buffer: BufferId,
+    frames: Receiver<Frame>,
+}
+
+impl Scene {
+    /// The guest finishes a frame; what the viewer has then.
+    fn frame(&mut self) -> Result<Image> {
+        let number = self.server.update(self.console, self.buffer, &[]).map_err(say)?;
+        let end = Instant::now() + Duration::from_secs(30);
+        loop {
+            self.server.dispatch().map_err(say)?;
+            while let Some(event) = self.server.next_event() {
+                let Event::Answered { frame, answer, .. } = event else { continue };
+                if frame == number && answer != Answer::Acked {
+                    return Err(say(format!("the update was answered by {answer:?}")));
+                }
+                if frame == number {
+                    let mut last = self.frames.recv_timeout(soon().left()).map_err(say)?;
+                    while let Ok(newer) = self.frames.try_recv() {
+                        last = newer;
+                    }
+                    let image = Image::from_xrgb(WIDTH, HEIGHT, STRIDE as usize, &last.pixels);
+                    return image.ok_or_else(|| Error::new("too few pixels"));
+                }
+            }
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::new("the update was never answered"));
+            }
+            let left =
+                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            let mut fds = [PollFd::from_borrowed_fd(self.server.as_fd(), PollFlags::IN)];
+            poll(&mut fds, Some(&left)).map_err(say)?;
+        }
+    }
+}
+
+/// Shows guest memory to a headless viewer on a thread of its own, while `f` plays.
+fn play(
+    memory: GuestMemory,
+    check_freshness: bool,
+    f: impl FnOnce(&mut Scene) -> Result<()>,
+) -> Result<()> {
+    let options =
+        Options { check_freshness, answer_limit: Duration::from_secs(20), ..Options::default() };
+    let mut server = Server::new("guest", "", options).map_err(say)?;
+    let console = server.add_console(Kind::Graphic, "screen").map_err(say)?;
+    let mut planes = [Plane::default(); PLANES_MAX];
+    planes[0].stride = STRIDE;
+    let size = Size { width: WIDTH, height: HEIGHT };
+    let (format, modifier) = (Format::XRGB8888, Modifier::LINEAR);
+    let layout = Layout { size, format, modifier, planes, plane_count: 1 };
+    let buffer = server.add_buffer(console, layout, Memory::Guest(memory)).map_err(say)?;
+    let whole = Rect { x: 0, y: 0, width: WIDTH, height: HEIGHT };
+    server.scanout(console, buffer, whole, Transform::Normal).map_err(say)?;
+    let (ours, theirs) = UnixStream::pair().map_err(say)?;
+    server.add_viewer(theirs).map_err(say)?;
+    let (sender, frames) = channel();
+    let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(say)?;
+    std::thread::scope(|scope| {
+        let viewer = scope.spawn(|| -> std::result::Result<(), String> {
+            let words = |error: &dyn std::fmt::Display| error.to_string();
+            let uri = Uri::Scanout { path: "/guest".into(), console: None };
+            let opened = source::open_stream(ours, &uri, &source::Options::default());
+            let source = opened.map_err(|e| words(&e))?.source;
+            let options = session::Options::default();
+            let mut session = Session::new(source, MemorySink::default(), options);
+            loop {
+                let turn = session.turn(None, Some(stop.as_fd())).map_err(|e| words(&e))?;
+                while let Some(frame) = session.sink().take_frame() {
+                    let _ = sender.send(frame);
+                }
+                if turn == session::Turn::Woken {
+                    return Ok(());
+                }
+            }
+        });
+        let mut scene = Scene { server, console, buffer, frames };
+        let watched = wait_for_viewer(&mut scene.server);
+        let played = watched.and_then(|()| f(&mut scene));
+        rustix::io::write(&stop, &1_u64.to_ne_bytes()).map_err(say)?;
+        let viewed = viewer.join().map_err(|_| Error::new("the viewer panicked"))?;
+        played.and(viewed.map_err(say))
+    })
+}
+
+fn wait_for_viewer(server: &mut Server) -> Result<()> {
+    loop {
+        server.dispatch().map_err(say)?;
+        if std::iter::from_fn(|| server.next_event()).any(|e| matches!(e, Event::Watched(_, 1))) {
+            return Ok(());
+        }
+        let time = Timespec { tv_sec: 30, tv_nsec: 0 };
+        let mut fds = [PollFd::from_borrowed_fd(server.as_fd(), PollFlags::IN)];
+        if poll(&mut fds, Some(&time)).map_err(say)? == 0 {
+            return Err(Error::new("no viewer came"));
+        }
+    }
+}
+
+fn expect(what: &str, seen: &Image, frame: u32) -> Result<()> {
+    same(what, seen, &pattern::expected(frame, WIDTH, HEIGHT))
+}
+
+/// Twenty frames, a page going now and then: each whole, each replacement counted once.
+pub(crate) fn replaced() -> Result<()> {
+    let guest = ordinary()?;
+    let mut drawing = guest.map()?;
+    guest.draw(&mut drawing, 1)?;
+    play(guest.memory()?, true, |scene| {
+        expect("frame 1", &scene.frame()?, 1)?;
+        let mut punched = HashSet::new();
+        for frame in 2..20 {
+            if frame % 3 == 0 {
+                guest.punch(u64::from(frame) * 7)?;
+                punched.insert(frame);
+            }
+            guest.draw(&mut drawing, frame)?;
+            expect(&format!("frame {frame}"), &scene.frame()?, frame)?;
+            if scene.server.replacements() != punched.len() as u64 {
+                let (seen, made) = (scene.server.replacements(), punched.len());
+                return Err(say(format!("{seen} replacements were seen, {made} were made")));
+            }
+        }
+        Ok(())
+    })
+}
+
+/// The same without the check is stale, so that the test above can fail.
+pub(crate) fn unchecked_is_stale() -> Result<()> {
+    let guest = ordinary()?;
+    let mut drawing = guest.map()?;
+    guest.draw(&mut drawing, 1)?;
+    play(guest.memory()?, false, |scene| {
+        expect("frame 1", &scene.frame()?, 1)?;
+        (0..guest.runs).try_for_each(|i| guest.punch(i))?;
+        guest.draw(&mut drawing, 2)?;
+        expect("the stale frame", &scene.frame()?, 1)
+    })
+}
+
+/// Memory of the backend's own is sealed once its udmabuf exists: no page of it can go.
+pub(crate) fn owned_is_sealed() -> Result<()> {
+    let len = sys::page_align(BYTES);
+    let memfd = sys::own_memfd("own", len).map_err(say)?;
+    let mut drawing = sys::OwnMapping::new(&memfd, len).map_err(say)?;
+    let twin = memfd.try_clone().map_err(say)?;
+    play(GuestMemory::owned(memfd, len).map_err(say)?, true, |scene| {
+        for frame in 1..4 {
+            let how = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+            if fallocate(&twin, how, 0, len).is_ok() {
+                return Err(Error::new("a page of sealed memory could be taken away"));
+            }
+            pattern::draw(frame, WIDTH, HEIGHT, STRIDE as usize, drawing.bytes_mut())
+                .ok_or_else(|| Error::new("the memory is too small for a frame"))?;
+            expect(&format!("frame {frame}"), &scene.frame()?, frame)?;
+        }
+        Ok(())
+    })
+}
+
+/// RAM of huge pages: the same.
+pub(crate) fn huge_pages() -> Result<()> {
+    let pool = "/proc/sys/vm/nr_hugepages";
+    // Without the right to set it there may be some all the same.
+    let _ = std::fs::write(pool, "8");
+    let count = std::fs::read_to_string(pool).map_err(say)?;
+    if count.trim().parse::<u32>().unwrap_or(0) < 4 {
+        println!("SKIP: the machine has only {} huge pages", count.trim());
+        return Ok(());
+    }
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::HUGETLB;
+    let ram = memfd_create("guest", flags | MemfdFlags::HUGE_2MB).map_err(say)?;
+    let guest = Guest::new(ram, 2 << 20)?;
+    let mut drawing = guest.map()?;
+    guest.draw(&mut drawing, 1)?;
+    play(guest.memory()?, true, |scene| {
+        expect("frame 1", &scene.frame()?, 1)?;
+        guest.draw(&mut drawing, 2)?;
+        expect("frame 2", &scene.frame()?, 2)?;
+        guest.punch(0)?;
+        guest.draw(&mut drawing, 3)?;
+        expect("frame 3, in another page", &scene.frame()?, 3)?;
+        match scene.server.replacements() {
+            1 => Ok(()),
+            other => Err(say(format!("{other} replacements were seen, 1 was made"))),
+        }
+    })
+}
