@@ -256,8 +256,10 @@ pub(crate) fn huge_pages() -> Result<()> {
     let _ = std::fs::write(pool, "8");
     let count = std::fs::read_to_string(pool).map_err(say)?;
     if count.trim().parse::<u32>().unwrap_or(0) < 4 {
-        println!("SKIP: the machine has only {} huge pages", count.trim());
-        return Ok(());
+        return Err(say(format!(
+            "the machine has only {} huge pages: give it memory",
+            count.trim()
+        )));
     }
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::HUGETLB;
     let ram = memfd_create("guest", flags | MemfdFlags::HUGE_2MB).map_err(say)?;
