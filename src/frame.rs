@@ -176,6 +176,15 @@ pub enum Transform {
     Flipped,
 }
 
+/// How a guest goes from frame to frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Swap {
+    /// It never draws into what it shows.
+    Flip,
+    /// It draws into what it shows.
+    InPlace,
+}
+
 /// Most rectangles that [`Damage`] tells apart.
 pub const DAMAGE_MAX: usize = 16;
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frame::{BufferId, Cursor, Damage, Input, Layout, Rect, Storage, StorageId, Transform};
-pub use crate::frame::{CommitId, ImportId, TARGETS};
+pub use crate::frame::{CommitId, ImportId, Swap, TARGETS};
 
 /// Where frames come from.
 pub trait Source {
@@ -56,15 +56,6 @@ pub enum SourceEvent {
     },
     /// The backend is gone, and why. The last event.
     Lost(String),
-}
-
-/// How a guest draws.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Swap {
-    /// Never into what is shown.
-    Flip,
-    /// Into what is shown.
-    InPlace,
 }
 
 /// A buffer that a console shows, checked by the source: the layout fits into the storage, and

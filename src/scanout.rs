@@ -23,8 +23,8 @@ mod view;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::frame::{BufferId, CommitId, Damage, StorageId, UpdateId};
-pub use io::{Announced, Config, Input, Output, SinkId, Swap, Time};
+use crate::frame::{BufferId, CommitId, Damage, StorageId, Swap, UpdateId};
+pub use io::{Announced, Config, Input, Output, SinkId, Time};
 use mode::{FLIPS_TO_TRUST, Guest};
 pub use mode::{Mode, Present, Why};
 use mutation::{Mutation, Seeded};
@@ -163,7 +163,7 @@ impl Machine {
             Input::Detach(sink) => self.views.retain(|view| view.sink != sink),
             Input::Scanout(announced) => self.scanout(now, announced),
             Input::Replaced(buffer) => self.replaced(buffer),
-            Input::Swap(swap) => self.rhythm.swap = Some(swap),
+            Input::Swap(swap) => self.rhythm.swap = swap,
             Input::Update { update, buffer, damage, owed } => {
                 self.update(now, update, buffer, &damage, owed);
             }

@@ -251,7 +251,7 @@ impl<K: Sink> Session<K> {
             }
             SourceEvent::Replaced(buffer) => self.handle(Input::Replaced(buffer)),
             // The machine finds out by itself.
-            SourceEvent::Swap(swap) => debug!(?swap, "how the guest draws"),
+            SourceEvent::Swap(swap) => self.handle(Input::Swap(swap)),
             SourceEvent::Disabled => self.handle(Input::Disabled),
             SourceEvent::Cursor(cursor) => self.sink.set_cursor(&cursor),
             SourceEvent::CursorAt { x, y, visible } => self.sink.move_cursor(x, y, visible),

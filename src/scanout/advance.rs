@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::io::{Output, Swap, Time};
+use super::io::{Output, Time};
 use super::mutation::Mutation;
 use super::view::Step;
 use super::{Current, FORCED_COPY_MS_MAX, Machine, take_next};
+use crate::frame::Swap;
 
 impl Machine {
     /// Does all that can be done now.

@@ -1,9 +1,9 @@
 //! What the guest and its backend say, and what that changes.
 
-use super::io::{Announced, Output, Swap, Time};
+use super::io::{Announced, Output, Time};
 use super::mutation::Mutation;
 use super::{Current, Known, Machine, Pending, STORAGES_MAX, UPDATES_MAX};
-use crate::frame::{BufferId, Damage, UpdateId};
+use crate::frame::{BufferId, Damage, Swap, UpdateId};
 
 impl Machine {
     pub(super) fn scanout(&mut self, now: Time, announced: Announced) {

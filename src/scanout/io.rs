@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::mode::Present;
 use crate::frame::{
-    BufferId, CommitId, Damage, ImportId, Layout, Rect, StorageId, Transform, UpdateId,
+    BufferId, CommitId, Damage, ImportId, Layout, Rect, StorageId, Swap, Transform, UpdateId,
 };
 
 /// A point in time: since whatever start the shell chose.
@@ -61,15 +61,6 @@ pub struct Announced {
     pub fenced: bool,
 }
 
-/// How a guest goes from frame to frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Swap {
-    /// It never draws into what it shows.
-    Flip,
-    /// It draws into what it shows.
-    InPlace,
-}
-
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Input {
@@ -84,8 +75,8 @@ pub enum Input {
     /// The pages of this buffer are no longer the guest's. What shows them now goes on until the next
     /// scanout; nothing shows or copies them any more.
     Replaced(BufferId),
-    /// How the guest goes on from its next update. Without it, that is told from its updates.
-    Swap(Swap),
+    /// How the guest goes on from its next update. `None`, as at first: that is told from its updates.
+    Swap(Option<Swap>),
     /// The guest finished a frame.
     Update {
         /// Its id.

@@ -87,12 +87,12 @@ fn rule_06_memory_announced_again_keeps_its_update_waiting() {
 #[test]
 fn rule_07_what_a_backend_says_of_swaps_decides_at_once() {
     let mut bench = Bench::viewer(Present::Auto);
-    bench.input(Input::Swap(Swap::Flip));
+    bench.input(Input::Swap(Some(Swap::Flip)));
     bench.scanout(A);
     bench.update(A);
     assert_eq!(bench.mode(), (Mode::Direct, Why::Flips));
     bench.take();
-    bench.input(Input::Swap(Swap::InPlace));
+    bench.input(Input::Swap(Some(Swap::InPlace)));
     assert_eq!(bench.mode(), (Mode::Copy, Why::InPlace));
     bench.flip(B);
     let did = bench.take();

@@ -88,7 +88,8 @@ proptest! {
                 }
                 Op::Replace => {}
                 Op::Swap(flips) => {
-                    bench.input(Input::Swap(if flips { Swap::Flip } else { Swap::InPlace }));
+                    let swap = if flips { Swap::Flip } else { Swap::InPlace };
+                    bench.input(Input::Swap(Some(swap)));
                 }
                 Op::SetPresent(present) => bench.input(Input::SetPresent(bench::SINK, present)),
                 Op::Pass(time) => bench.pass(ms(time)),

@@ -395,7 +395,7 @@ impl World {
     pub(super) fn say(&mut self, swap: Swap) {
         self.swap = Some(swap);
         self.in_place_ready = false;
-        self.input(Input::Swap(swap));
+        self.input(Input::Swap(Some(swap)));
     }
 
     pub(super) fn lose(&mut self) {
