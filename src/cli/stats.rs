@@ -92,6 +92,7 @@ fn as_json(stats: &Stats, fps: f64, elapsed: Duration, last: bool) -> Value {
         "refused_updates": counts.refused_updates,
         "forced_acks": counts.forced_acks,
         "dropped_frames": counts.dropped_frames,
+        "unguarded_copies": counts.unguarded_copies,
         "mode": mode,
         "why": why,
         "latency_us": {

@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -89,7 +90,9 @@ struct Scene {
     server: Server,
     console: ConsoleId,
     buffer: BufferId,
-    frames: Receiver<Frame>,
+    /// What the viewer has shown, in its order; `None` answers a ring at `bell`.
+    frames: Receiver<Option<Frame>>,
+    bell: Arc<OwnedFd>,
 }
 
 impl Scene {
@@ -105,12 +108,7 @@ impl Scene {
                     return Err(say(format!("the update was answered by {answer:?}")));
                 }
                 if frame == number {
-                    let mut last = self.frames.recv_timeout(soon().left()).map_err(say)?;
-                    while let Ok(newer) = self.frames.try_recv() {
-                        last = newer;
-                    }
-                    let image = Image::from_xrgb(WIDTH, HEIGHT, STRIDE as usize, &last.pixels);
-                    return image.ok_or_else(|| Error::new("too few pixels"));
+                    return self.newest();
                 }
             }
             let left = end.saturating_duration_since(Instant::now());
@@ -123,6 +121,24 @@ impl Scene {
             poll(&mut fds, Some(&left)).map_err(say)?;
         }
     }
+}
+
+impl Scene {
+    /// What the viewer showed last. It acks a frame before it hands it on, so it is asked.
+    fn newest(&mut self) -> Result<Image> {
+        ring(&self.bell)?;
+        let mut last = None;
+        while let Some(frame) = self.frames.recv_timeout(soon().left()).map_err(say)? {
+            last = Some(frame);
+        }
+        let last = last.ok_or_else(|| Error::new("the update was acked, and nothing shown"))?;
+        let image = Image::from_xrgb(WIDTH, HEIGHT, STRIDE as usize, &last.pixels);
+        image.ok_or_else(|| Error::new("too few pixels"))
+    }
+}
+
+fn ring(bell: &OwnedFd) -> Result<()> {
+    rustix::io::write(bell, &1_u64.to_ne_bytes()).map(drop).map_err(say)
 }
 
 /// Shows guest memory to a headless viewer on a thread of its own, while `f` plays.
@@ -146,7 +162,8 @@ fn play(
     let (ours, theirs) = UnixStream::pair().map_err(say)?;
     server.add_viewer(theirs).map_err(say)?;
     let (sender, frames) = channel();
-    let stop = eventfd(0, EventfdFlags::CLOEXEC).map_err(say)?;
+    let bell = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).map_err(say)?);
+    let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let viewer = scope.spawn(|| -> std::result::Result<(), String> {
             let words = |error: &dyn std::fmt::Display| error.to_string();
@@ -156,19 +173,24 @@ fn play(
             let options = session::Options::default();
             let mut session = Session::new(source, MemorySink::default(), options);
             loop {
-                let turn = session.turn(None, Some(stop.as_fd())).map_err(|e| words(&e))?;
+                let turn = session.turn(None, Some(bell.as_fd())).map_err(|e| words(&e))?;
                 while let Some(frame) = session.sink().take_frame() {
-                    let _ = sender.send(frame);
+                    let _ = sender.send(Some(frame));
                 }
                 if turn == session::Turn::Woken {
-                    return Ok(());
+                    rustix::io::read(&*bell, &mut [0; 8]).map_err(|e| words(&e))?;
+                    let _ = sender.send(None);
+                    if over.load(Ordering::Relaxed) {
+                        return Ok(());
+                    }
                 }
             }
         });
-        let mut scene = Scene { server, console, buffer, frames };
+        let mut scene = Scene { server, console, buffer, frames, bell: Arc::clone(&bell) };
         let watched = wait_for_viewer(&mut scene.server);
         let played = watched.and_then(|()| f(&mut scene));
-        rustix::io::write(&stop, &1_u64.to_ne_bytes()).map_err(say)?;
+        over.store(true, Ordering::Relaxed);
+        ring(&bell)?;
         let viewed = viewer.join().map_err(|_| Error::new("the viewer panicked"))?;
         played.and(viewed.map_err(say))
     })

@@ -52,9 +52,9 @@ pub fn demo(guests: &Path, out: &Path) -> Result<bool> {
     let bus = Bus::start(&dir)?;
     let show = Show { out, dir, bus, start: Instant::now() };
 
-    show.say("booting both guests (without KVM in the machine Linux takes minutes)");
+    show.say("booting both guests (Linux takes minutes, emulated)");
     let linux = Setup::new("linux", Guest::Linux(None)).on(&show.bus).gl(true).blob(true);
-    let linux = linux.boot(&guests, &show.dir)?;
+    let mut linux = linux.start(&guests, &show.dir)?;
     let paint = Setup::new("paint", Guest::Paint(Paint::default()));
     let paint = paint.card(Card::VirtioVga).on(&show.bus).gl(true);
     let mut paint = paint.start(&guests, &show.dir)?;
@@ -62,7 +62,7 @@ pub fn demo(guests: &Path, out: &Path) -> Result<bool> {
 
     let in_place = show.play_paint(&mut paint)?;
     drop(paint);
-    let (mut linux, size) = linux.ready()?;
+    let size = linux.booted()?;
     let flipping = show.play_linux(&mut linux, size)?;
     let ended = linux.line.tell(&Command::Poweroff, Deadline::seconds(60));
     ended.map_err(|e| linux.failure(&format!("is no use: {e}")))?;
