@@ -118,7 +118,7 @@ impl Show<'_> {
         // it longer than any deadline, once.
         let stage = (&self.bus, &weston);
         let viewer = Viewer::start("view-default", "qemu:linux", &GENTLE[..2], stage, &self.dir)?;
-        viewer.wait_count("flips", FLIPS / 2, Deadline::seconds(240))?;
+        viewer.wait_count("flips", FLIPS / 4, Deadline::seconds(240))?;
         let default_stats = viewer.finish(Deadline::seconds(60))?;
 
         self.say("the same with time enough for an emulated compositor");
