@@ -1,6 +1,7 @@
 //! Builds this checkout in the chroot, against the root's libraries, with the host's toolchain and crates.
 
 use crate::cache;
+use crate::crates;
 use crate::error::{Context as _, Error, Result};
 use crate::machine::CHECKOUT;
 use crate::progress::{self, Log};
@@ -41,6 +42,7 @@ pub(crate) fn build(root: &Path, with_tests: bool) -> Result<Built> {
     let log = Log::new("build")?;
     let cargo = Chroot::new(root)?;
     cargo.fetch(&log)?;
+    crates::lend(root, &cargo.toolchain, &log)?;
     let mut arguments =
         vec!["build", "--package", "fanlight", "--package", "fanlight-stage", "--bins"];
     arguments.extend(["--features", FEATURES]);
@@ -51,7 +53,9 @@ pub(crate) fn build(root: &Path, with_tests: bool) -> Result<Built> {
     } else {
         "building fanlight and the stage"
     };
-    let products = cargo.run(what, &arguments, &[], &log)?;
+    let messages = cargo.run(what, &arguments, &[], &log)?;
+    crates::keep(root, &cargo.toolchain, &messages, &log)?;
+    let products = products(&messages);
     let guests = ["build", "--package", "fanlight-guests", "--target", GUEST_TARGET];
     let linked_in = [("RUSTFLAGS", "-C target-feature=+crt-static")];
     cargo.run("building the guests' programs", &guests, &linked_in, &log)?;
@@ -81,17 +85,19 @@ pub(crate) fn build_selfcheck(root: &Path, log: &Log) -> Result<()> {
 #[derive(Debug)]
 pub(crate) struct Chroot {
     pub(crate) sandbox: Sandbox,
+    toolchain: PathBuf,
 }
 
 impl Chroot {
     pub(crate) fn new(root: &Path) -> Result<Self> {
         let checkout = cache::checkout()?;
         cache::target()?;
+        let toolchain = toolchain()?;
         let sandbox = Sandbox::new(root)
             .bind(&checkout, CHECKOUT)
             .bind(&cargo_home()?, "/cargo")
-            .bind_read_only(&toolchain()?, "/toolchain");
-        Ok(Self { sandbox })
+            .bind_read_only(&toolchain, "/toolchain");
+        Ok(Self { sandbox, toolchain })
     }
 
     pub(crate) fn variables(&self) -> Vec<(&'static str, &'static str)> {
@@ -113,20 +119,21 @@ impl Chroot {
         progress::step("fetching crates", &mut command, log)
     }
 
+    /// Runs cargo in the chroot: what it says, as JSON lines.
     fn run(
         &self,
         what: &str,
         arguments: &[&str],
         more: &[(&str, &str)],
         log: &Log,
-    ) -> Result<Vec<Product>> {
+    ) -> Result<String> {
         let mut variables = self.variables();
         variables.extend(more);
         let mut argv = vec!["/bin/sh", "-c", "cd /fanlight && exec cargo \"$@\"", "cargo"];
         argv.extend(arguments);
         argv.extend(["--locked", "--message-format=json-render-diagnostics"]);
         let mut command = self.sandbox.command(&variables, argv);
-        Ok(products(&progress::step_with_output(what, &mut command, log)?))
+        progress::step_with_output(what, &mut command, log)
     }
 }
 

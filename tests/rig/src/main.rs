@@ -7,6 +7,7 @@ mod cache;
 mod checks;
 mod cli;
 mod compile;
+mod crates;
 mod error;
 mod host;
 mod kvm;

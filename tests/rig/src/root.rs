@@ -3,7 +3,7 @@
 use crate::cache::{self, Lock};
 use crate::error::{Context as _, Result};
 use crate::progress::{self, Log, say};
-use crate::{apt, checks, host, recipe, sandbox};
+use crate::{apt, checks, crates, host, recipe, sandbox};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -130,6 +130,10 @@ pub(crate) fn tidy(prune: bool) -> Result<()> {
     for (path, _lock) in old()? {
         if prune {
             say(format!("removing the old root {}", path.display()));
+            let crates = crates::folder(&path);
+            if crates.exists() {
+                cache::remove(&crates)?;
+            }
             cache::remove(&path)?;
         } else {
             say(format!(
