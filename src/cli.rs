@@ -1,5 +1,6 @@
 //! What was typed, and what it means. One file a verb.
 
+mod demo;
 mod dump;
 mod exit;
 mod list;
@@ -37,6 +38,7 @@ Examples:
   fanlight view qemu:my-vm                               show this one
   fanlight dump qemu:my-vm -o screen.png                 its screen, into a file
   fanlight list                                          what can be seen from here
+  fanlight view demo:                                    a simulated guest: there is no VM to start
 
 Exit codes: 0 done, 1 failed, 2 wrong usage (also: no or several VMs to choose from), 3 timed out.
 FANLIGHT_LOG takes a filter as `debug` or `fanlight::session=trace`.";
@@ -49,12 +51,15 @@ enum Verb {
     Dump(dump::DumpArgs),
     /// List the consoles that can be seen from here
     List(list::ListArgs),
+    /// Serve a simulated guest at a socket, to look at or to test with
+    Demo(demo::DemoArgs),
 }
 
 /// What view and dump have in common.
 #[derive(Debug, Args)]
 struct Common {
-    /// Whose screen: qemu:, qemu:NAME-or-UUID, qemu:?console=1, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock
+    /// Whose screen: qemu:, qemu:NAME-or-UUID, qemu:?console=1, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock, scanout:/path/to.sock,
+    /// demo:?mode=…&size=WxH&fps=N&buffers=2|3&freshness=off (a simulated guest; its modes: fanlight demo --help)
     #[arg(value_name = "URI", default_value = "qemu:")]
     uri: String,
     /// Let the guest go on after this time, whoever still reads its memory
@@ -108,6 +113,7 @@ pub fn main() -> ExitCode {
         Verb::View(args) => view::run(&args),
         Verb::Dump(args) => dump::run(&args),
         Verb::List(args) => list::run(&args),
+        Verb::Demo(args) => demo::run(&args),
     });
     exit::report(done)
 }

@@ -16,12 +16,14 @@
 //! - `session` is the one shell around it: it owns the fds and makes the calls.
 //! - `sink` is where frames go: a Wayland window, or memory.
 //! - `convert` copies pixels where a copy can't be avoided; `sys` speaks to the kernel.
+//! - `demo` is a simulated guest, to look at and to test with.
 //! - `capture` takes frames for test suites.
 
 pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod convert;
+pub mod demo;
 pub mod frame;
 pub mod port;
 #[cfg(any(feature = "wire", feature = "serve"))]

@@ -1,6 +1,8 @@
 //! Where frames come from: from a name to a [`Source`].
 
 pub mod check;
+#[cfg(feature = "demo")]
+mod demo;
 mod error;
 mod mailbox;
 mod qemu;
@@ -77,6 +79,10 @@ pub fn open(uri: &Uri, options: &Options) -> Result<Opened, SourceError> {
         Uri::Scanout { path, console } => wire::open(path, *console, options),
         #[cfg(not(feature = "wire"))]
         Uri::Scanout { .. } => Err(SourceError::NotBuilt),
+        #[cfg(feature = "demo")]
+        Uri::Demo(settings) => demo::open(settings, options),
+        #[cfg(not(feature = "demo"))]
+        Uri::Demo(_) => Err(SourceError::NoDemo),
         other => qemu::open(qemu::Target::Uri(other.clone()), options),
     }
 }
@@ -94,6 +100,7 @@ pub fn open_stream(
         Uri::Scanout { path, console } => wire::open_stream(stream, path, *console, options),
         #[cfg(not(feature = "wire"))]
         Uri::Scanout { .. } => Err(SourceError::NotBuilt),
+        Uri::Demo(_) => Err(SourceError::NoStream),
         other => qemu::open(qemu::Target::Stream(stream, other.clone()), options),
     }
 }

@@ -14,12 +14,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("scanout", &["frame"]),
     ("protocol", &[]),
     ("serve", &["frame", "sys", "protocol"]),
+    ("demo", &["frame", "sys", "serve"]),
     ("convert", &["frame", "sys"]),
-    ("source", &["frame", "port", "sys", "protocol"]),
+    ("source", &["frame", "port", "sys", "protocol", "demo"]),
     ("sink", &["frame", "port", "sys", "convert"]),
     ("session", &["frame", "port", "sys", "scanout", "convert", "source", "sink"]),
     ("capture", &["frame", "session", "sink", "source", "convert"]),
-    ("cli", &["frame", "capture", "session", "sink", "source", "sys"]),
+    ("cli", &["frame", "capture", "session", "sink", "source", "sys", "demo"]),
 ];
 
 /// Files that may hold `unsafe`. In `protocol` it is only in what wayland-scanner generates.

@@ -27,7 +27,7 @@ pub(super) fn run(args: &ListArgs) -> Result<(), Failure> {
     let uri: Uri = args.uri.parse().map_err(Failure::usage)?;
     let bus = match uri {
         Uri::Qemu { bus, .. } => bus,
-        Uri::Qmp { .. } | Uri::Scanout { .. } => Bus::Session,
+        Uri::Qmp { .. } | Uri::Scanout { .. } | Uri::Demo(_) => Bus::Session,
     };
     let consoles = source::list(&bus, &source::Options::default())?;
     if args.json {

@@ -15,6 +15,7 @@ Examples:
   fanlight view                                the only VM on the session bus
   fanlight view qemu:my-vm --fullscreen        one of several, as large as the screen
   fanlight view qmp:/run/vm.sock               a QEMU started with -display dbus,p2p=yes
+  fanlight view demo:                          a simulated guest, where there is no VM
   fanlight view --present direct --stats       never copy; say what happens
 
 Without --present, the guest's memory itself is given to the compositor when the guest flips between

@@ -15,7 +15,7 @@ pub enum SourceError {
     /// No message bus.
     #[error(
         "can't reach the session bus ({0}): set DBUS_SESSION_BUS_ADDRESS, or name the bus as \
-         qemu+unix:/path or the virtual machine as qmp:/path"
+         qemu+unix:/path or the virtual machine as qmp:/path; demo: is there without one"
     )]
     NoSessionBus(String),
     /// No message bus at a given socket.
@@ -29,7 +29,10 @@ pub enum SourceError {
         reason: String,
     },
     /// Nobody owns the name `org.qemu`.
-    #[error("no QEMU is on {0}: start one there with -display dbus (or -display dbus,gl=on)")]
+    #[error(
+        "no QEMU is on {0}: start one there with -display dbus (or -display dbus,gl=on); \
+         demo: is there without one"
+    )]
     NoVm(String),
     /// More than one to choose from; each with the name that chooses it.
     #[error("{} virtual machines are here, so choose one by its name: {}", .0.len(), .0.join(", "))]
@@ -110,6 +113,16 @@ pub enum SourceError {
     /// The scheme is known, but not in this build.
     #[error("this build can't speak guest-scanout-v1: build it with the feature `wire`")]
     NotBuilt,
+    /// The demo is not in this build.
+    #[error("this build has no demo: build it with the feature `demo`")]
+    NoDemo,
+    /// The demo could not be started.
+    #[cfg(feature = "demo")]
+    #[error("can't start the demo ({0})")]
+    Demo(#[from] crate::demo::DemoError),
+    /// `demo:` makes its own connection.
+    #[error("demo: makes its own connection: to use one that is there, name it scanout:")]
+    NoStream,
     /// The system refused something.
     #[error("can't set up the connection: the system refused {what} ({source})")]
     System {

@@ -1,4 +1,4 @@
-//! What a source is called: `qemu:`, `qemu:NAME`, `qemu+unix:/path`, `qmp:/path`, `scanout:/path`.
+//! What a source is called: `qemu:`, `qemu:NAME`, `qemu+unix:/path`, `qmp:/path`, `scanout:/path`, `demo:`.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -6,9 +6,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use crate::demo::{Settings, SettingsError};
+
 /// The forms that [`Uri`] understands, for messages and help.
 pub const FORMS: &str = "qemu:, qemu:NAME-or-UUID, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock, \
-     scanout:/path/to.sock";
+     scanout:/path/to.sock, demo:";
 
 /// Names one console of one virtual machine. Parsed and printed as text; printing what was parsed
 /// gives an equal `Uri` again.
@@ -37,15 +39,19 @@ pub enum Uri {
         /// Number of the console; `None`: the first graphic one.
         console: Option<u32>,
     },
+    /// A simulated guest inside this process.
+    Demo(Settings),
 }
 
 impl Uri {
     /// The number of the console that it names, if it does.
     pub fn console(&self) -> Option<u32> {
-        let (Self::Qemu { console, .. }
-        | Self::Qmp { console, .. }
-        | Self::Scanout { console, .. }) = self;
-        *console
+        match self {
+            Self::Qemu { console, .. }
+            | Self::Qmp { console, .. }
+            | Self::Scanout { console, .. } => *console,
+            Self::Demo(_) => None,
+        }
     }
 }
 
@@ -86,6 +92,12 @@ pub enum UriError {
     /// A console that is no number.
     #[error("\"{0}\" is no console number: use one that `fanlight list` shows, as in ?console=0")]
     BadConsole(String),
+    /// A demo that can't be.
+    #[error(transparent)]
+    Demo(#[from] SettingsError),
+    /// `demo:` with something before its options.
+    #[error("\"demo:\" has no name: write its options as in demo:?mode=resize, not \"{0}\"")]
+    DemoName(String),
     /// `%` without two hex digits, or a name that isn't UTF-8.
     #[error("\"{0}\" is not percent-encoded text: write a percent sign as %25")]
     BadEscape(String),
@@ -119,6 +131,7 @@ impl FromStr for Uri {
                 let path = decode_path("scanout", body)?;
                 Ok(Self::Scanout { path, console: options.console })
             }
+            "demo" => Ok(Self::Demo(parse_demo(body, query)?)),
             other => Err(UriError::UnknownScheme(other.to_owned())),
         }
     }
@@ -147,6 +160,10 @@ impl fmt::Display for Uri {
                 encode(f, path.as_os_str().as_bytes())?;
                 (None, console)
             }
+            Self::Demo(settings) if *settings == Settings::default() => {
+                return f.write_str("demo:");
+            }
+            Self::Demo(settings) => return write!(f, "demo:?{settings}"),
         };
         if let Some(name) = name {
             f.write_str("?name=")?;
@@ -190,6 +207,26 @@ impl Options {
         }
         Ok(options)
     }
+}
+
+fn parse_demo(body: &str, query: &str) -> Result<Settings, UriError> {
+    if !body.is_empty() {
+        return Err(UriError::DemoName(body.to_owned()));
+    }
+    let mut settings = Settings::default();
+    let mut seen = Vec::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        if !settings.set(key, value)? {
+            let (scheme, known) = ("demo", Settings::NAMES);
+            return Err(UriError::UnknownOption { scheme, key: key.to_owned(), known });
+        }
+        if seen.contains(&key) {
+            return Err(UriError::Repeated(key.to_owned()));
+        }
+        seen.push(key);
+    }
+    Ok(settings)
 }
 
 fn decode_path(scheme: &'static str, text: &str) -> Result<PathBuf, UriError> {
@@ -250,6 +287,8 @@ mod tests {
             "qmp:/tmp/qmp%FF.sock?console=3",
             "scanout:/run/vm.sock",
             "scanout:/run/vm.sock?console=1",
+            "demo:",
+            "demo:?mode=punch&size=640x480&fps=10&buffers=3&freshness=off",
         ] {
             let uri: Uri = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
             assert_eq!(uri.to_string(), text);
@@ -277,6 +316,10 @@ mod tests {
             ("qemu:?console=1&console=2", "more than once"),
             ("qemu:?console=first", "\"first\" is no console number"),
             ("qemu:?console=-1", "no console number"),
+            ("demo:flip", "demo:?mode=resize, not \"flip\""),
+            ("demo:?mode=fast", "\"fast\" is no mode of the demo: use one of flip, inplace"),
+            ("demo:?colour=red", "\"colour\" is no option of \"demo:\": it takes mode, size"),
+            ("demo:?fps=9&fps=10", "more than once"),
             ("qemu:100%", "%25"),
             ("qemu:%zz", "%25"),
             ("qemu:%ff", "%25"),
