@@ -2,8 +2,12 @@
 //! for each mistake, the right exit code, nothing left behind.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+
+use fanlight::demo::oracle;
+use fanlight::frame::Size;
 
 /// The program, without any environment that could lead to a bus or a compositor.
 fn fanlight(args: &[&str]) -> Output {
@@ -27,7 +31,7 @@ fn fails(args: &[&str], code: i32, words: &[&str]) {
 
 #[test]
 fn no_bus_names_the_remedy() {
-    let words = ["session bus", "DBUS_SESSION_BUS_ADDRESS"];
+    let words = ["session bus", "DBUS_SESSION_BUS_ADDRESS", "demo:"];
     fails(&["view"], 1, &words);
     fails(&["list"], 1, &words);
     let folder = tempfile::tempdir().unwrap();
@@ -115,13 +119,91 @@ fn a_bad_log_filter_is_named() {
 
 #[test]
 fn every_verb_has_help_with_examples() {
-    for args in [&["--help"][..], &["view", "--help"], &["dump", "--help"], &["list", "--help"]] {
+    for args in [
+        &["--help"][..],
+        &["view", "--help"],
+        &["dump", "--help"],
+        &["list", "--help"],
+        &["demo", "--help"],
+    ] {
         let output = fanlight(args);
         assert!(output.status.success());
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(text.contains("Examples:\n"), "{args:?}: {text}");
     }
     assert!(fanlight(&["--version"]).stdout.starts_with(b"fanlight "));
+}
+
+/// The demo needs no bus, no VM and no dma-buf; a signal ends it, and its socket goes with it.
+#[test]
+fn a_demo_serves_until_a_signal_and_can_be_dumped_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let [socket, png] = ["vm.sock", "a.png"].map(|name| folder.path().join(name));
+    let demo = Command::new(env!("CARGO_BIN_EXE_fanlight"))
+        .arg("demo")
+        .arg(&socket)
+        .args(["--size", "320x240", "--mode", "format", "--stats=json"])
+        .env_clear()
+        .stdout(Stdio::piped())
+        .spawn();
+    let mut demo = Killed(demo.expect("the program starts"));
+    let mut lines = BufReader::new(demo.0.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let first = lines.next().unwrap();
+    let uri = first.split_whitespace().last().unwrap();
+    assert_eq!(uri, format!("scanout:{}", socket.display()), "{first}");
+    for uri in [uri, "demo:?size=320x240"] {
+        let output = fanlight(&["dump", uri, "-o", png.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(whole_frame(&png), (320, 240));
+    }
+    let again = ["demo", socket.to_str().unwrap()];
+    fails(&again, 1, &["in use", "choose another path"]);
+    let pid = rustix::process::Pid::from_child(&demo.0);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(demo.0.wait().unwrap().success());
+    let last: serde_json::Value = serde_json::from_str(&lines.last().unwrap()).unwrap();
+    assert!(last["final"] == true && last["acks"].as_u64() > Some(0), "{last}");
+    assert!(!socket.exists());
+}
+
+/// A program that doesn't outlive its test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The size of a picture that is one whole frame of a demo.
+fn whole_frame(path: &Path) -> (u32, u32) {
+    let file = BufReader::new(fs::File::open(path).unwrap());
+    let mut reader = png::Decoder::new(file).read_info().unwrap();
+    let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
+    let info = reader.next_frame(&mut pixels).unwrap();
+    let bytes = info.color_type.samples();
+    let size = Size { width: info.width, height: info.height };
+    let blue = |x, y| pixels[(y * size.width + x) as usize * bytes + 2];
+    oracle::read(size, blue).unwrap_or_else(|mixed| panic!("{mixed}"));
+    (size.width, size.height)
+}
+
+#[test]
+fn what_a_demo_can_not_be_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("vm.sock");
+    let socket = socket.to_str().unwrap();
+    for args in [["--mode", "fast"], ["--size", "1x1"], ["--fps", "0"], ["--buffers", "9"]] {
+        let output = fanlight(&["demo", socket, args[0], args[1]]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{stderr}");
+        assert!(stderr.contains("of the demo") || stderr.contains("for the demo"), "{stderr}");
+    }
+    fails(&["demo", "/nowhere/vm.sock"], 1, &["/nowhere/vm.sock", "choose a folder"]);
+    fails(&["view", "demo:?mode=fast"], 2, &["\"fast\" is no mode", "flip, inplace"]);
+    fails(&["view", "demo:flip"], 2, &["demo:?mode=resize"]);
 }
 
 /// The command lines of the README that need a guest are understood: without one they fail for

@@ -5,6 +5,8 @@
 #[path = "support/compositor.rs"]
 #[allow(dead_code, missing_docs, missing_debug_implementations, unreachable_pub)]
 mod compositor;
+#[path = "e2e/demo.rs"]
+mod demo;
 #[path = "e2e/ends.rs"]
 mod ends;
 #[path = "e2e/flips.rs"]
@@ -70,6 +72,19 @@ const TESTS: &[Test] = &[
     test("fresh_unchecked_is_stale", fresh::unchecked_is_stale),
     test("fresh_memory_of_ones_own_is_sealed", fresh::owned_is_sealed),
     test("fresh_huge_pages", fresh::huge_pages),
+    test("demo_flip_direct_copies_nothing_and_forces_nothing", demo::flip_direct),
+    test("demo_flip_copied_is_whole_and_newest", demo::flip_copy),
+    test("demo_in_place_copied_is_whole_and_newest", demo::in_place_copy),
+    test("demo_resize_is_whole_and_newest", demo::resize),
+    test("demo_format_is_whole_and_newest", demo::format),
+    test("demo_cursor_is_whole_and_newest", demo::cursor),
+    test("demo_punch_direct_is_whole_and_newest", demo::punch_direct),
+    test("demo_punch_copied_is_whole_and_newest", demo::punch_copy),
+    test("demo_told_is_whole_and_newest", demo::told),
+    test("demo_balloon_is_whole_and_newest", demo::balloon),
+    test("demo_truncate_is_whole_and_newest", demo::truncate),
+    test("demo_reboot_is_whole_and_newest", demo::reboot),
+    test("demo_punch_unchecked_is_stale", demo::unchecked_is_stale),
     test("still_firmware_text_gl_on", stills::firmware_gl_on),
     test("still_firmware_text_gl_off", stills::firmware_gl_off),
     test("still_boot_sector_gl_on", stills::paint_gl_on),

@@ -78,7 +78,10 @@ fn as_json(stats: &Stats, fps: f64, elapsed: Duration, last: bool) -> Value {
     let Stats { counts, mode, update_to_commit, commit_to_presented, update_to_ack } = stats;
     let (mode, why) = mode_words(*mode);
     let us = |h: &Histogram, percent| h.quantile(percent).map(|took| took.as_micros() as u64);
-    let latency = |h| json!({"count": Histogram::count(h), "p50": us(h, 50), "p99": us(h, 99)});
+    let latency = |h: &Histogram| {
+        let max = h.max().map(|took| took.as_micros() as u64);
+        json!({"count": h.count(), "p50": us(h, 50), "p99": us(h, 99), "max": max})
+    };
     json!({
         "elapsed_s": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
         "frames": counts.frames,

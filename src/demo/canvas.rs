@@ -163,8 +163,8 @@ mod tests {
             (Format::XRGB8888, &[0x40, 0x80, 0xf8, 0xff][..]),
             (Format::ARGB8888, &[0x40, 0x80, 0xf8, 0xff]),
             (Format::XBGR8888, &[0xf8, 0x80, 0x40, 0xff]),
-            // 11111 100000 01000, little endian.
-            (Format::RGB565, &[0b000_01000, 0b11111_100]),
+            // 31, 32 and 8, little endian.
+            (Format::RGB565, &[0x08, 0xfc]),
         ] {
             let mut canvas = canvas(format);
             canvas.put(1, 0, 0xf8_80_41);

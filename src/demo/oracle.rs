@@ -82,7 +82,7 @@ impl std::error::Error for Mixed {}
 pub fn read(size: Size, blue: impl Fn(u32, u32) -> u8) -> Result<Seen, Mixed> {
     let eight_bits = |x, y| blue(x, y) & 1 == 1;
     // However 5 bits were widened to 8, they are nearest to what they were.
-    let five_bits = |x, y| (u32::from(blue(x, y)) * 31 + 127) / 255 & 1 == 1;
+    let five_bits = |x, y| ((u32::from(blue(x, y)) * 31 + 127) / 255) & 1 == 1;
     read_bits(size, eight_bits)
         .or_else(|mixed| read_bits(size, five_bits).map_err(|other| fewer_bad(mixed, other)))
 }

@@ -11,11 +11,12 @@ const BUCKETS: usize = 36 * STEPS as usize;
 pub struct Histogram {
     counts: [u32; BUCKETS],
     total: u64,
+    longest: Duration,
 }
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self { counts: [0; BUCKETS], total: 0 }
+        Self { counts: [0; BUCKETS], total: 0, longest: Duration::ZERO }
     }
 }
 
@@ -31,11 +32,17 @@ impl Histogram {
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         self.counts[bucket(us).min(BUCKETS - 1)] += 1;
         self.total += 1;
+        self.longest = self.longest.max(took);
     }
 
     /// How many values were counted.
     pub fn count(&self) -> u64 {
         self.total
+    }
+
+    /// The largest value, as it was; `None` without values.
+    pub fn max(&self) -> Option<Duration> {
+        (self.total > 0).then_some(self.longest)
     }
 
     /// The value below which `percent` of the values lie, to an eighth; `None` without values.
@@ -84,7 +91,7 @@ mod tests {
     #[test]
     fn quantiles_come_to_an_eighth() {
         let mut h = Histogram::default();
-        assert_eq!(h.quantile(50), None);
+        assert_eq!((h.quantile(50), h.max()), (None, None));
         for ms in 1..=100 {
             h.record(Duration::from_millis(ms));
         }
@@ -92,6 +99,7 @@ mod tests {
         assert!((0.050..0.057).contains(&p50), "{p50}");
         let p99 = h.quantile(99).unwrap().as_secs_f64();
         assert!((0.099..0.112).contains(&p99), "{p99}");
+        assert_eq!(h.max(), Some(Duration::from_millis(100)));
         h.record(Duration::MAX);
         assert_eq!(h.count(), 101);
     }

@@ -1,0 +1,313 @@
+//! The demo guest on real udmabufs, seen in weston and dumped, whatever it does to its RAM: every
+//! picture is one whole frame of a buffer that it made, none is older than the one before, and none is
+//! older than what was acked when it was asked for.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fanlight::demo::oracle::{self, Mixed, Seen};
+use fanlight::demo::{Demo, Mode, Progress, Settings};
+use fanlight::frame::Size;
+use fanlight_stage::bus::Bus;
+use fanlight_stage::rundir::RunDir;
+use fanlight_stage::viewer::{self, Viewer};
+use fanlight_stage::weston::{Renderer, Shell, Weston};
+use fanlight_stage::{Error, Image, Rect, Result, picture};
+use serde_json::Value;
+
+use crate::stills::{bus, soon};
+
+/// Small and slow: all is emulated. The output of the compositor is as large.
+const SIZE: Size = Size { width: 320, height: 240 };
+const FPS: u32 = 10;
+/// Most that an ack may take beyond its deadline.
+const BEYOND: Duration = Duration::from_millis(100);
+/// An ack deadline that comes only when something is wrong, also where all is emulated.
+const CALM: u64 = 900;
+/// Pictures in which what is stale has to be seen, where nothing prevents it.
+const STALE_SHOTS: usize = 20;
+
+fn say(error: impl std::fmt::Display) -> Error {
+    Error::new(error.to_string())
+}
+
+/// How long a mode is looked at.
+fn time() -> Duration {
+    let long = std::env::var_os("FANLIGHT_LONG").is_some();
+    Duration::from_secs(if long { 60 } else { 5 })
+}
+
+/// A demo at a socket, and who looks at it.
+struct Scene {
+    demo: Demo,
+    uri: String,
+    weston: Weston,
+    bus: Bus,
+    dir: Arc<RunDir>,
+    /// The newest frame on the screen so far.
+    newest: u32,
+}
+
+impl Scene {
+    fn new(mode: Mode, freshness: bool) -> Result<Self> {
+        let (dir, bus) = bus()?;
+        let socket = dir.path().join("demo.sock");
+        let settings = Settings { mode, size: SIZE, fps: FPS, freshness, ..Settings::default() };
+        let demo = Demo::serve(&settings, &socket).map_err(say)?;
+        if !demo.shows_dma_bufs() {
+            return Err(Error::new(Demo::NO_DMA_BUFS));
+        }
+        let uri = format!("scanout:{}", socket.display());
+        let output = (SIZE.width, SIZE.height);
+        let weston = Weston::start(Shell::Kiosk, Renderer::Gl, output, &dir)?;
+        Ok(Self { demo, uri, weston, bus, dir, newest: 0 })
+    }
+
+    /// A viewer that has shown some frames.
+    fn viewer(&self, name: &str, arguments: &[&str]) -> Result<Viewer> {
+        let stage = (&self.bus, &self.weston);
+        let viewer = Viewer::start(name, &self.uri, arguments, stage, &self.dir)?;
+        viewer.wait_count("frames", 4, soon())?;
+        Ok(viewer)
+    }
+
+    /// What the compositor shows now, and how many frames that is behind what was acked when it was
+    /// asked; `None` while the guest is dark.
+    fn screenshot(&mut self) -> Result<Option<u32>> {
+        let acked = self.demo.handle().progress().acked;
+        let shot = self.weston.screenshot()?;
+        match on_screen(&shot, &self.demo.handle().progress()) {
+            Ok(seen) if seen.frame < self.newest => {
+                let newest = self.newest;
+                Err(self.keep(&shot, &format!("{seen:?} came after frame {newest}")))
+            }
+            Ok(seen) => {
+                self.newest = seen.frame;
+                Ok(Some(acked.saturating_sub(seen.frame)))
+            }
+            Err(_) if is_dark(&shot) => Ok(None),
+            Err(mixed) => Err(self.keep(&shot, &mixed.to_string())),
+        }
+    }
+
+    /// Some frames as files.
+    fn dump(&self) -> Result<()> {
+        let folder = self.dir.path();
+        let files = viewer::dump(&self.uri, 4, (folder, "demo"), &self.bus, &self.dir)?;
+        let mut newest = 0;
+        for file in files {
+            let image = picture::load(&file)?;
+            let size = Size { width: image.width(), height: image.height() };
+            let seen = read(&image).map_err(|mixed| self.keep(&image, &mixed.to_string()))?;
+            if seen.frame < newest {
+                return Err(self.keep(&image, &format!("{seen:?} dumped after frame {newest}")));
+            }
+            if !self.demo.handle().progress().announced(seen.buffer, size) {
+                return Err(self.keep(&image, &format!("{seen:?} is of no buffer of that size")));
+            }
+            newest = seen.frame;
+            std::fs::remove_file(&file).map_err(say)?;
+        }
+        Ok(())
+    }
+
+    fn keep(&self, image: &Image, what: &str) -> Error {
+        self.dir.keep();
+        let path = self.dir.path().join("wrong.png");
+        match picture::save(image, &path) {
+            Ok(()) => Error::new(format!("{what}; see {}", path.display())),
+            Err(error) => Error::new(format!("{what}; {error}")),
+        }
+    }
+
+    /// The demo has ended well.
+    fn finish(self) -> Result<Progress> {
+        let progress = self.demo.handle().progress();
+        self.demo.finish().map_err(say)?;
+        Ok(progress)
+    }
+}
+
+fn read(image: &Image) -> std::result::Result<Seen, Mixed> {
+    let size = Size { width: image.width(), height: image.height() };
+    oracle::read(size, |x, y| image.pixel(x, y)[2])
+}
+
+/// The one frame that a screenshot shows: of any size that the guest has set, in the middle, because
+/// each fills the output one way or the other and is therefore not scaled.
+fn on_screen(shot: &Image, progress: &Progress) -> std::result::Result<Seen, Mixed> {
+    let sizes: HashSet<_> = progress.buffers.iter().map(|known| known.size).collect();
+    let mut nearest = Mixed { tiles: Default::default(), bad: Vec::new() };
+    for size in sizes {
+        let Size { width, height } = size;
+        let [x, y] = [(shot.width(), width), (shot.height(), height)]
+            .map(|(all, part)| all.saturating_sub(part) / 2);
+        let Some(part) = shot.crop(Rect { x, y, width, height }) else { continue };
+        match read(&part) {
+            Ok(seen) if progress.announced(seen.buffer, size) => return Ok(seen),
+            Ok(seen) => nearest.tiles = [(seen, 0)].into(),
+            Err(mixed) if mixed.tiles.len() >= nearest.tiles.len() => nearest = mixed,
+            Err(_) => {}
+        }
+    }
+    Err(nearest)
+}
+
+/// Whether nothing is on the screen.
+fn is_dark(shot: &Image) -> bool {
+    shot.pixels().iter().all(|pixel| *pixel == shot.pixels()[0])
+}
+
+/// Fails unless every update was acked in time, as the last figures say.
+fn acked_in_time(stats: &Value, deadline: u64) -> Result<()> {
+    let longest = stats["latency_us"]["update_to_ack"]["max"].as_u64();
+    let limit = Duration::from_millis(deadline) + BEYOND;
+    match longest {
+        Some(longest) if Duration::from_micros(longest) <= limit => Ok(()),
+        longest => {
+            Err(Error::new(format!("an ack took {longest:?} us, {limit:?} is most: {stats}")))
+        }
+    }
+}
+
+/// Looks at a mode for its time.
+fn look(mode: Mode, present: &str) -> Result<()> {
+    let mut scene = Scene::new(mode, true)?;
+    let deadline = CALM.to_string();
+    let arguments = ["--present", present, "--ack-deadline", &deadline];
+    let viewer = scene.viewer("view-demo", &arguments)?;
+    let end = Instant::now() + time();
+    let (mut shots, mut dark, mut behind) = (0, 0, 0);
+    // Three screenshots at least, and until the mode has done what it does.
+    while shots < 3 || Instant::now() < end {
+        match scene.screenshot()? {
+            Some(frames) => {
+                shots += 1;
+                behind = behind.max(frames);
+                if shots % 4 == 2 {
+                    scene.dump()?;
+                }
+            }
+            None if mode == Mode::Reboot => dark += 1,
+            None => return Err(Error::new("the screen is empty")),
+        }
+    }
+    let stats = viewer.finish(soon())?;
+    let progress = scene.finish()?;
+    println!(
+        "demo {mode} {present}: {shots} screenshots, {dark} dark, {behind} frames behind at most; \
+         {} frames, {} events, {} replaced, {} late acks; viewer: {stats}",
+        progress.frame, progress.events, progress.replaced, progress.late
+    );
+    let idle = matches!(mode, Mode::Flip | Mode::InPlace);
+    if !idle && progress.events == 0 {
+        return Err(Error::new(format!("the guest did nothing: {progress:?}")));
+    }
+    let replaces = matches!(mode, Mode::Punch | Mode::Told | Mode::Balloon);
+    if replaces && progress.replaced == 0 {
+        return Err(Error::new(format!("no page was found replaced: {progress:?}")));
+    }
+    // What is copied may be shown one frame later; and a frame acked by force is shown from a copy.
+    let copies = stats["bytes_copied"] != 0 || stats["forced_acks"] != 0;
+    if behind > u32::from(copies) {
+        return Err(Error::new(format!("{behind} frames behind what was acked: {stats}")));
+    }
+    acked_in_time(&stats, CALM)
+}
+
+pub(crate) fn flip_copy() -> Result<()> {
+    look(Mode::Flip, "copy")
+}
+
+pub(crate) fn in_place_copy() -> Result<()> {
+    look(Mode::InPlace, "copy")
+}
+
+pub(crate) fn resize() -> Result<()> {
+    look(Mode::Resize, "direct")
+}
+
+pub(crate) fn format() -> Result<()> {
+    look(Mode::Format, "direct")
+}
+
+pub(crate) fn cursor() -> Result<()> {
+    look(Mode::Cursor, "direct")
+}
+
+pub(crate) fn punch_direct() -> Result<()> {
+    look(Mode::Punch, "direct")
+}
+
+pub(crate) fn punch_copy() -> Result<()> {
+    look(Mode::Punch, "copy")
+}
+
+pub(crate) fn told() -> Result<()> {
+    look(Mode::Told, "direct")
+}
+
+pub(crate) fn balloon() -> Result<()> {
+    look(Mode::Balloon, "direct")
+}
+
+pub(crate) fn truncate() -> Result<()> {
+    look(Mode::Truncate, "direct")
+}
+
+pub(crate) fn reboot() -> Result<()> {
+    look(Mode::Reboot, "direct")
+}
+
+/// Nothing is copied and nothing forced, where there is time enough; what it is by default is said.
+pub(crate) fn flip_direct() -> Result<()> {
+    let scene = Scene::new(Mode::Flip, true)?;
+    let deadline = CALM.to_string();
+    let calm = ["--present", "direct", "--ack-deadline", &deadline];
+    // Once without counting: an emulated compositor compiles its shaders then.
+    scene.viewer("view-warm", &calm)?.finish(soon())?;
+    let frames = time().as_secs() * u64::from(FPS);
+    let viewer = scene.viewer("view-direct", &calm)?;
+    viewer.wait_count("frames", frames, soon())?;
+    let stats = viewer.finish(soon())?;
+    println!("demo flip direct, deadline {CALM} ms: {stats}");
+    let viewer = scene.viewer("view-usual", &["--present", "direct"])?;
+    viewer.wait_count("frames", frames, soon())?;
+    println!("demo flip direct, default deadline: {}", viewer.finish(soon())?);
+    scene.finish()?;
+    if stats["bytes_copied"] != 0 || stats["forced_acks"] != 0 {
+        return Err(Error::new(format!("something was copied or forced: {stats}")));
+    }
+    acked_in_time(&stats, CALM)
+}
+
+/// The tests above can fail: where nobody looks whether pages are fresh, stale ones are on the screen.
+pub(crate) fn unchecked_is_stale() -> Result<()> {
+    let mut scene = Scene::new(Mode::Punch, false)?;
+    let deadline = CALM.to_string();
+    let arguments = ["--present", "direct", "--ack-deadline", &deadline];
+    let viewer = scene.viewer("view-stale", &arguments)?;
+    let enough = |progress: &Progress| progress.events >= 2;
+    if scene.demo.handle().wait(soon().left(), enough).is_none() {
+        return Err(Error::new("the guest lost no page"));
+    }
+    let mut stale = None;
+    for shot in 1..=STALE_SHOTS {
+        let image = scene.weston.screenshot()?;
+        if let Err(mixed) = on_screen(&image, &scene.demo.handle().progress())
+            && !is_dark(&image)
+        {
+            stale = Some((shot, mixed));
+            break;
+        }
+    }
+    viewer.finish(soon())?;
+    let progress = scene.finish()?;
+    let (shot, mixed) = stale.ok_or_else(|| Error::new("all pages were fresh, by themselves"))?;
+    println!("demo punch, unchecked: screenshot {shot} is stale: {mixed}");
+    match progress.replaced {
+        0 => Ok(()),
+        some => Err(Error::new(format!("{some} replacements were found by nobody"))),
+    }
+}
