@@ -217,10 +217,11 @@ impl Server {
         Ok(())
     }
 
-    /// From now on the console shows this part of this buffer.
+    /// From now on the console shows this part of this buffer, from fresh pages: viewers may show it
+    /// before its next update.
     ///
     /// # Errors
-    /// If there is no such buffer, or the part isn't within it.
+    /// If there is no such buffer, the part isn't within it, or it can't be made or proven fresh.
     pub fn scanout(
         &mut self,
         console: ConsoleId,
@@ -228,6 +229,7 @@ impl Server {
         visible: Rect,
         transform: Transform,
     ) -> Result<(), ServeError> {
+        self.state.refresh(console, buffer)?;
         self.state.scanout(console, buffer, visible, transform)?;
         self.flush();
         Ok(())

@@ -75,6 +75,13 @@ impl State {
 
     /// A viewer watches from now on: it gets what there is.
     pub(super) fn watch(&mut self, id: ConsoleId, object: GuestConsoleV1) {
+        // It shows at once what is on the screen. A picture that can't be made fresh comes with its next update.
+        let shown = self.consoles.get(&id.0).and_then(|console| console.shown);
+        if let Some((buffer, ..)) = shown
+            && let Err(error) = self.refresh(id, buffer)
+        {
+            tracing::warn!(%error, "what the console shows may be stale");
+        }
         let Some(console) = self.consoles.get_mut(&id.0) else {
             object.gone();
             return;

@@ -3,13 +3,16 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::time::Duration;
 
 use fanlight::frame::BufferId;
 use fanlight::serve::{self, Answer, GuestMemory, Memory, ServeError};
+use fanlight::session::{self, Session};
+use fanlight::sink::memory::MemorySink;
 use fanlight::sys::{PageRange, own_memfd, sealed_copy};
 use rustix::fs::{FallocateFlags, fallocate};
 
-use crate::backend::{CALM, SIZE, Stage, layout};
+use crate::backend::{CALM, SIZE, Stage, layout, open};
 
 const BYTES: usize = (SIZE.width * SIZE.height * 4) as usize;
 
@@ -78,7 +81,47 @@ fn a_replaced_page_is_shown_from_the_new_memory() {
     }
 }
 
-/// So that the test above can fail.
+/// A further viewer, which shows a scanout without waiting long for its update.
+fn viewer(stage: &mut Stage) -> Session<MemorySink> {
+    let opened = open(&mut stage.server, None).unwrap();
+    Session::new(opened.source, MemorySink::default(), session::Options::default())
+}
+
+fn first_picture(stage: &mut Stage, viewer: &mut Session<MemorySink>) -> u8 {
+    let frame = stage.until("a picture", |_| {
+        viewer.turn(Some(Duration::from_millis(1)), None).unwrap();
+        viewer.sink().take_frame()
+    });
+    frame.pixels[0]
+}
+
+/// Without: a flip to a buffer that lost a page shows the old page until its update comes.
+#[test]
+fn a_scanout_shows_fresh_pages_before_any_update() {
+    let guest = Guest::new();
+    guest.draw(1);
+    let Some((mut stage, buffer)) = stage(true, &guest) else { return };
+    let mut viewer = viewer(&mut stage);
+    guest.punch(1);
+    guest.draw(2);
+    stage.show(buffer);
+    assert_eq!(first_picture(&mut stage, &mut viewer), 2);
+}
+
+/// Without: who comes later sees the old page until the next update.
+#[test]
+fn a_viewer_that_comes_later_sees_fresh_pages() {
+    let guest = Guest::new();
+    guest.draw(1);
+    let Some((mut stage, buffer)) = stage(true, &guest) else { return };
+    stage.show(buffer);
+    guest.punch(1);
+    guest.draw(2);
+    let mut viewer = viewer(&mut stage);
+    assert_eq!(first_picture(&mut stage, &mut viewer), 2);
+}
+
+/// So that the tests above can fail.
 #[test]
 fn with_the_check_switched_off_the_same_page_is_stale() {
     assert_eq!(replaced_page_shows(false), Some((1, 0)));
