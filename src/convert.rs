@@ -1,3 +1,6 @@
 //! Pixels from the guest's memory into ours, where a copy can't be avoided.
 
+pub mod blit;
 pub mod cpu;
+#[cfg(feature = "gpu")]
+pub mod gpu;

@@ -6,6 +6,7 @@ mod dmabuf;
 mod fresh;
 mod map;
 mod memfd;
+mod nodes;
 mod syncobj;
 
 pub use classify::{Classify, ClassifyError, Identity, classify, storage};
@@ -16,4 +17,5 @@ pub use dmabuf::{
 pub use fresh::Sentinel;
 pub use map::{Mapping, OwnMapping};
 pub use memfd::{own_memfd, page_align, seal_future_write, sealed_copy};
+pub use nodes::{is_of, may_draw, render_nodes};
 pub use syncobj::{SyncNode, Syncobj};

@@ -23,8 +23,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cli", &["frame", "capture", "session", "sink", "source", "sys", "demo"]),
 ];
 
-/// Files that may hold `unsafe`. In `protocol` it is only in what wayland-scanner generates.
-const UNSAFE: &[&str] = &["src/sys", "src/protocol"];
+/// Files that may hold `unsafe`. In `protocol` it is only in what wayland-scanner generates; in
+/// `convert/gpu` what calls C libraries.
+const UNSAFE: &[&str] = &["src/sys", "src/protocol", "src/convert/gpu"];
 
 /// Longest a source file should be, and the longest that is bearable.
 const LINES_MOST: usize = 400;

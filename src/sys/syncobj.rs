@@ -3,17 +3,16 @@
 //! A timeline counts up; a *point* of it is signalled when its fence is, and all points before it
 //! are. They are handed to others as fds, and belong to no device: any node makes them.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 
-const NODES: &str = "/dev/dri";
+use super::nodes::render_nodes;
 
 #[repr(C)]
 #[derive(Default)]
@@ -113,16 +112,8 @@ impl SyncNode {
     /// # Errors
     /// If there is none, or the kernel can't tell of signalled points by eventfd (before 6.6).
     pub fn open(device: Option<u64>) -> io::Result<Self> {
-        let mut nodes: Vec<PathBuf> = fs::read_dir(NODES)?
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .filter(|path| path.to_string_lossy().contains("/renderD"))
-            .collect();
-        nodes.sort();
-        let wanted = device.and_then(hardware);
-        // False comes first.
-        nodes.sort_by_key(|path| wanted.is_none() || hardware_of(path) != wanted);
         let mut problem = io::Error::new(io::ErrorKind::NotFound, "there is no render node");
-        for path in nodes {
+        for path in render_nodes(device)? {
             match Self::open_path(&path) {
                 Ok(node) => return Ok(node),
                 Err(error) => {
@@ -167,16 +158,6 @@ impl SyncNode {
         call!(self.0, FD_TO_HANDLE, &mut import)?;
         Ok(empty)
     }
-}
-
-/// The hardware behind a device number: its folder in sysfs, the same for all of its nodes.
-fn hardware(device: u64) -> Option<PathBuf> {
-    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
-    fs::canonicalize(format!("/sys/dev/char/{major}:{minor}/device")).ok()
-}
-
-fn hardware_of(node: &Path) -> Option<PathBuf> {
-    hardware(fs::metadata(node).ok()?.rdev())
 }
 
 /// A timeline. Destroyed on drop; who was handed an fd of it keeps it alive.

@@ -1,0 +1,175 @@
+//! Drawing: one texture, upright, into a framebuffer. Knows nothing of where either came from.
+
+use std::ffi::{CStr, c_void};
+
+use glow::{HasContext, NativeFramebuffer, NativeProgram, NativeTexture, NativeUniformLocation};
+
+use crate::convert::cpu::{View, visible_damage};
+use crate::frame::{Damage, Transform};
+
+const TEXTURE_EXTERNAL: u32 = 0x8d65;
+const EXTERNAL_SHADERS: &str = "GL_OES_EGL_image_external_essl3";
+
+const COVER: &str = include_str!("../../../shaders/cover.vert");
+const UPRIGHT: &str = include_str!("../../../shaders/upright.frag");
+const UPRIGHT_EXTERNAL: &str = include_str!("../../../shaders/upright_external.frag");
+
+/// How a texture is sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// As red, green and blue.
+    Plain,
+    /// As the driver turns it into them.
+    External,
+}
+
+impl Kind {
+    /// What it is bound to.
+    pub(super) fn target(self) -> u32 {
+        match self {
+            Self::Plain => glow::TEXTURE_2D,
+            Self::External => TEXTURE_EXTERNAL,
+        }
+    }
+}
+
+/// The shaders, linked.
+#[derive(Debug)]
+struct Program {
+    program: NativeProgram,
+    first: Option<NativeUniformLocation>,
+    down: Option<NativeUniformLocation>,
+}
+
+/// Functions of OpenGL ES, and our programs. All of its calls need its context to be current.
+#[derive(Debug)]
+pub(super) struct Painter {
+    gl: glow::Context,
+    plain: Program,
+    external: Option<Program>,
+}
+
+impl Painter {
+    /// Compiles the shaders. A context is current, and `find` finds its functions.
+    pub(super) fn new(find: impl Fn(&CStr) -> *mut c_void) -> Result<Self, String> {
+        // SAFETY: `find` gives functions of OpenGL ES by their names, or null.
+        let gl = unsafe { glow::Context::from_loader_function_cstr(|name| find(name).cast_const()) };
+        let plain = Program::link(&gl, UPRIGHT)?;
+        let has_external = gl.supported_extensions().contains(EXTERNAL_SHADERS);
+        let external =
+            if has_external { Some(Program::link(&gl, UPRIGHT_EXTERNAL)?) } else { None };
+        Ok(Self { gl, plain, external })
+    }
+
+    pub(super) fn gl(&self) -> &glow::Context {
+        &self.gl
+    }
+
+    /// The renderer's name.
+    pub(super) fn name(&self) -> String {
+        // SAFETY: the context is current, as of all calls of a painter's.
+        unsafe { self.gl.get_parameter_string(glow::RENDERER) }
+    }
+
+    /// Longest edge of a texture and of a framebuffer.
+    pub(super) fn edge_max(&self) -> u32 {
+        let longest = |of: u32| {
+            // SAFETY: as above; both are single numbers.
+            u32::try_from(unsafe { self.gl.get_parameter_i32(of) }).unwrap_or(0)
+        };
+        longest(glow::MAX_TEXTURE_SIZE).min(longest(glow::MAX_RENDERBUFFER_SIZE))
+    }
+
+    /// Whether it can draw from such a texture.
+    pub(super) fn draws(&self, kind: Kind) -> bool {
+        kind == Kind::Plain || self.external.is_some()
+    }
+
+    /// A texture without content, whose pixels are taken as they are.
+    pub(super) fn texture(&self, kind: Kind) -> Result<NativeTexture, String> {
+        let target = kind.target();
+        // SAFETY: as above; the parameters are such as any texture has.
+        unsafe {
+            let texture = self.gl.create_texture()?;
+            self.gl.bind_texture(target, Some(texture));
+            for (parameter, value) in [
+                (glow::TEXTURE_MIN_FILTER, glow::NEAREST),
+                (glow::TEXTURE_MAG_FILTER, glow::NEAREST),
+                (glow::TEXTURE_WRAP_S, glow::CLAMP_TO_EDGE),
+                (glow::TEXTURE_WRAP_T, glow::CLAMP_TO_EDGE),
+            ] {
+                self.gl.tex_parameter_i32(target, parameter, value.cast_signed());
+            }
+            Ok(texture)
+        }
+    }
+
+    /// Draws what changed of the visible picture into `framebuffer`, which has the picture's size
+    /// and becomes complete before it is flushed. The texture is bound to its kind's target.
+    pub(super) fn draw(
+        &self,
+        kind: Kind,
+        framebuffer: NativeFramebuffer,
+        view: &View,
+        damage: &Damage,
+    ) -> Result<(), String> {
+        let (gl, size) = (&self.gl, view.size());
+        let program = match kind {
+            Kind::Plain => &self.plain,
+            Kind::External => {
+                self.external.as_ref().ok_or("its driver can't draw from such memory")?
+            }
+        };
+        let int = |length: u32| i32::try_from(length).unwrap_or(i32::MAX);
+        let (first, down) = match view.transform {
+            Transform::Normal => (view.visible.y, 1),
+            Transform::Flipped => (view.visible.y + (view.visible.height - 1), -1),
+        };
+        // SAFETY: as above; program and framebuffer are this context's, and the shader reads no
+        // buffers. Pixels past the texture's edge would be zeros.
+        let error = unsafe {
+            gl.bind_framebuffer(glow::FRAMEBUFFER, Some(framebuffer));
+            gl.viewport(0, 0, int(size.width), int(size.height));
+            gl.disable(glow::DITHER);
+            gl.enable(glow::SCISSOR_TEST);
+            gl.use_program(Some(program.program));
+            gl.uniform_2_i32(program.first.as_ref(), int(view.visible.x), int(first));
+            gl.uniform_1_i32(program.down.as_ref(), down);
+            for rect in visible_damage(view, damage) {
+                gl.scissor(int(rect.x), int(rect.y), int(rect.width), int(rect.height));
+                gl.draw_arrays(glow::TRIANGLES, 0, 3);
+            }
+            gl.bind_framebuffer(glow::FRAMEBUFFER, None);
+            gl.get_error()
+        };
+        if error == glow::NO_ERROR { Ok(()) } else { Err(format!("OpenGL error {error:#x}")) }
+    }
+}
+
+impl Program {
+    fn link(gl: &glow::Context, fragment: &str) -> Result<Self, String> {
+        let shaders = [(glow::VERTEX_SHADER, COVER), (glow::FRAGMENT_SHADER, fragment)];
+        // SAFETY: a context is current, as `Painter::new` asks for.
+        unsafe {
+            let program = gl.create_program()?;
+            for (kind, source) in shaders {
+                let shader = gl.create_shader(kind)?;
+                gl.shader_source(shader, source);
+                gl.compile_shader(shader);
+                if !gl.get_shader_compile_status(shader) {
+                    return Err(format!("a shader is refused: {}", gl.get_shader_info_log(shader)));
+                }
+                gl.attach_shader(program, shader);
+                // It lives on in the program.
+                gl.delete_shader(shader);
+            }
+            gl.link_program(program);
+            if !gl.get_program_link_status(program) {
+                return Err(format!("shaders don't link: {}", gl.get_program_info_log(program)));
+            }
+            let first = gl.get_uniform_location(program, "first");
+            let down = gl.get_uniform_location(program, "down");
+            Ok(Self { program, first, down })
+        }
+    }
+}
