@@ -47,6 +47,7 @@ pub(super) struct Painter {
     gl: glow::Context,
     plain: Program,
     external: Option<Program>,
+    edge_max: u32,
 }
 
 impl Painter {
@@ -58,7 +59,13 @@ impl Painter {
         let has_external = gl.supported_extensions().contains(EXTERNAL_SHADERS);
         let external =
             if has_external { Some(Program::link(&gl, UPRIGHT_EXTERNAL)?) } else { None };
-        Ok(Self { gl, plain, external })
+        let longest = |of: u32| {
+            // SAFETY: a context is current; both are single numbers.
+            u32::try_from(unsafe { gl.get_parameter_i32(of) }).unwrap_or(0)
+        };
+        let edge_max =
+            longest(glow::MAX_TEXTURE_SIZE).min(longest(glow::MAX_RENDERBUFFER_SIZE));
+        Ok(Self { gl, plain, external, edge_max })
     }
 
     pub(super) fn gl(&self) -> &glow::Context {
@@ -73,11 +80,7 @@ impl Painter {
 
     /// Longest edge of a texture and of a framebuffer.
     pub(super) fn edge_max(&self) -> u32 {
-        let longest = |of: u32| {
-            // SAFETY: as above; both are single numbers.
-            u32::try_from(unsafe { self.gl.get_parameter_i32(of) }).unwrap_or(0)
-        };
-        longest(glow::MAX_TEXTURE_SIZE).min(longest(glow::MAX_RENDERBUFFER_SIZE))
+        self.edge_max
     }
 
     /// Whether it can draw from such a texture.

@@ -219,11 +219,10 @@ fn memfd(bytes: u64) -> io::Result<OwnedFd> {
 impl Stage {
     /// `None` where this machine has none, said.
     fn open(name: &str) -> Option<Self> {
-        let opened = Gpu::software(memfd).and_then(|mut gpu| {
-            let target = gpu.target(0, SIZE, &[Modifier::LINEAR])?;
-            Ok(Self { gpu, target })
-        });
-        opened.map_err(|reason| skip(name, &reason.to_string())).ok()
+        let mut gpu =
+            Gpu::software(memfd).map_err(|reason| skip(name, &reason.to_string())).ok()?;
+        let target = gpu.target(0, SIZE, &[Modifier::LINEAR]).unwrap();
+        Some(Self { gpu, target })
     }
 
     fn resize(&mut self, size: Size) {
