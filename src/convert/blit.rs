@@ -51,12 +51,8 @@ pub trait Blitter: Debug {
     fn import(&mut self, storage: &Storage, layout: &Layout) -> Result<(), BlitError>;
 
     /// Makes a target for `slot`, laid out as one of `modifiers`, in place of what the slot had.
-    fn target(
-        &mut self,
-        slot: u8,
-        size: Size,
-        modifiers: &[Modifier],
-    ) -> Result<Target, BlitError>;
+    fn target(&mut self, slot: u8, size: Size, modifiers: &[Modifier])
+    -> Result<Target, BlitError>;
 
     /// Gives up the target of `slot`, if there is one.
     fn drop_target(&mut self, slot: u8);

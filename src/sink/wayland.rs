@@ -6,6 +6,7 @@
 mod background;
 mod connect;
 mod dmabuf;
+mod drawing;
 mod fit;
 mod globals;
 mod imports;
@@ -28,6 +29,8 @@ pub use fit::Fit;
 pub use sync::{OpenTimelines, Timeline, Timelines, kernel_timelines};
 pub use targets::MakeUdmabuf;
 
+pub use crate::convert::blit::OpenBlitter;
+use crate::convert::blit::gpu;
 use crate::convert::cpu::visible_damage;
 use crate::frame::{Damage, Rect, Size, StorageId, Transform};
 use crate::port::{Buffer, CommitId, ImportId, Sink, SinkEvent};
@@ -38,7 +41,7 @@ use globals::Globals;
 use imports::{Imports, Shape};
 use lease::{Hold, Lease};
 use sync::Releases;
-use targets::Targets;
+use targets::{Peer, Targets};
 use window::Window;
 
 /// A compositor that talks without end is interrupted after so many reads.
@@ -63,6 +66,23 @@ impl Default for WindowOptions {
     fn default() -> Self {
         let name = || "fanlight".to_owned();
         Self { title: name(), app_id: name(), size: None, fullscreen: false, fit: Fit::Aspect }
+    }
+}
+
+/// Where a window gets what it needs besides its compositor; tests pass others.
+#[derive(Clone, Copy, Debug)]
+pub struct Means {
+    /// What makes dma-bufs of our own memory.
+    pub make_udmabuf: MakeUdmabuf,
+    /// What finds a maker of timelines.
+    pub open_timelines: OpenTimelines,
+    /// What finds a GPU to copy with.
+    pub open_blitter: OpenBlitter,
+}
+
+impl Default for Means {
+    fn default() -> Self {
+        Self { make_udmabuf: create_udmabuf, open_timelines: kernel_timelines, open_blitter: gpu }
     }
 }
 
@@ -113,6 +133,12 @@ impl State {
         }
     }
 
+    /// Tells of a copy that was begun, once it is complete.
+    fn finish_copy(&mut self, qh: &QueueHandle<Self>) {
+        let peer = Peer { globals: &self.globals, offer: &self.offer, qh };
+        self.events.extend(self.targets.finish(peer));
+    }
+
     /// Ends what explicit sync has left without an event, now that `presented` is on the screen.
     fn release_before(&mut self, presented: CommitId) {
         if let Some(since) = self.releases.unread_before(presented) {
@@ -138,7 +164,7 @@ impl WaylandSink {
     /// # Errors
     /// If there is no compositor, or it lacks what a window needs.
     pub fn connect(options: &WindowOptions) -> Result<Self, WaylandError> {
-        Self::open(connect::connect()?, options, create_udmabuf, kernel_timelines)
+        Self::open(connect::connect()?, options, Means::default())
     }
 
     /// As [`connect`](Self::connect), over a socket that is connected to a compositor, and with
@@ -151,27 +177,25 @@ impl WaylandSink {
         options: &WindowOptions,
         make_udmabuf: MakeUdmabuf,
     ) -> Result<Self, WaylandError> {
-        Self::over_with(stream, options, make_udmabuf, kernel_timelines)
+        Self::over_with(stream, options, Means { make_udmabuf, ..Means::default() })
     }
 
-    /// As [`over`](Self::over), and with other timelines.
+    /// As [`over`](Self::over), and with other means.
     ///
     /// # Errors
     /// If the compositor lacks what a window needs.
     pub fn over_with(
         stream: UnixStream,
         options: &WindowOptions,
-        make_udmabuf: MakeUdmabuf,
-        open_timelines: OpenTimelines,
+        means: Means,
     ) -> Result<Self, WaylandError> {
-        Self::open(connect::over(stream)?, options, make_udmabuf, open_timelines)
+        Self::open(connect::over(stream)?, options, means)
     }
 
     fn open(
         connection: Connection,
         options: &WindowOptions,
-        make_udmabuf: MakeUdmabuf,
-        open_timelines: OpenTimelines,
+        means: Means,
     ) -> Result<Self, WaylandError> {
         let (globals, mut queue) = registry_queue_init::<State>(&connection)?;
         let qh = queue.handle();
@@ -179,7 +203,7 @@ impl WaylandSink {
             globals: Globals::bind(&globals, &qh)?,
             offer: Offer::default(),
             imports: Imports::default(),
-            targets: Targets::new(make_udmabuf),
+            targets: Targets::new(means.make_udmabuf),
             releases: Releases::default(),
             window: None,
             hidden: false,
@@ -196,7 +220,11 @@ impl WaylandSink {
         state.opened = true;
         // Only now it is known which device the compositor works with.
         let (syncobj, device) = (state.globals.syncobj.as_ref(), state.offer.device());
-        state.releases = Releases::new(syncobj, open_timelines, device, queue.as_fd());
+        state.releases = Releases::new(syncobj, means.open_timelines, device, queue.as_fd());
+        if state.globals.dmabuf.is_some() {
+            let events = state.releases.fd().unwrap_or_else(|| queue.as_fd());
+            state.targets.use_gpu(means.open_blitter, device, events);
+        }
         Ok(Self { state, queue, qh, connection: FlushOnDrop(connection) })
     }
 
@@ -225,13 +253,15 @@ fn would_block(error: &WireError) -> bool {
 
 impl Sink for WaylandSink {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        Some(self.state.releases.fd().unwrap_or_else(|| self.queue.as_fd()))
+        let more = self.state.targets.fd().or_else(|| self.state.releases.fd());
+        Some(more.unwrap_or_else(|| self.queue.as_fd()))
     }
 
     fn poll(&mut self) -> Option<SinkEvent> {
         if self.state.events.is_empty() && !self.state.closed {
             self.pump();
             self.state.release_signalled();
+            self.state.finish_copy(&self.qh);
             self.flush();
         }
         self.state.events.pop_front()
@@ -276,10 +306,8 @@ impl Sink for WaylandSink {
 
     fn copy(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
         let State { globals, offer, targets, events, .. } = &mut self.state;
-        events.push_back(match targets.copy(target, buffer, damage, globals, offer, &self.qh) {
-            Ok(bytes) => SinkEvent::Copied { target, bytes },
-            Err(reason) => SinkEvent::CopyFailed { target, reason },
-        });
+        let peer = Peer { globals, offer, qh: &self.qh };
+        events.extend(targets.copy(target, buffer, damage, peer));
     }
 
     fn show_copy(&mut self, commit: CommitId, target: u8, buffer: &Buffer, damage: &Damage) {

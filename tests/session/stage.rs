@@ -7,8 +7,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Duration, Instant};
 
+use fanlight::convert::blit::BlitError;
 use fanlight::session::{Config, Options, Present, Session};
-use fanlight::sink::wayland::{WaylandSink, WindowOptions};
+use fanlight::sink::wayland::{Means, WaylandSink, WindowOptions};
 use fanlight::source::{self, Bus, Uri};
 use fanlight::sys::{Classify, own_memfd};
 use rustix::fs::{Mode, OFlags, fstat, open};
@@ -139,9 +140,12 @@ impl Stage {
         let options = source::Options { classify: setup.classify, ..source::Options::default() };
         let source = source::open_stream(stream, &uri, &options).unwrap().source;
         let (compositor, stream) = Compositor::start(setup.script);
-        let no_udmabuf = |_: BorrowedFd<'_>, _, _| Err(io::ErrorKind::Unsupported.into());
-        let window = WindowOptions::default();
-        let sink = WaylandSink::over_with(stream, &window, no_udmabuf, stand_ins).unwrap();
+        let means = Means {
+            make_udmabuf: |_, _, _| Err(io::ErrorKind::Unsupported.into()),
+            open_timelines: stand_ins,
+            open_blitter: |_| Err(BlitError::Open("none is wanted".to_owned())),
+        };
+        let sink = WaylandSink::over_with(stream, &WindowOptions::default(), means).unwrap();
         let log = Log::default();
         let source = Box::new(SpiedSource { source, log: log.clone(), updates: 0 });
         let sink = SpiedSink { sink, log: log.clone() };

@@ -6,13 +6,13 @@ use std::os::unix::fs::FileExt;
 
 const SIZE: Size = Size { width: 70, height: 40 };
 
-fn shown_rows(stage: &Stage, count: usize) -> Vec<Vec<u8>> {
+pub(crate) fn shown_rows(stage: &Stage, count: usize) -> Vec<Vec<u8>> {
     let buffer = stage.shown_buffer(count);
     stage.compositor.with(|server| server.surfaces.buffers[buffer].rows())
 }
 
 /// Blue, green and red; the fourth byte of a pixel means nothing.
-fn colours(rows: &[Vec<u8>]) -> Vec<Vec<[u8; 3]>> {
+pub(crate) fn colours(rows: &[Vec<u8>]) -> Vec<Vec<[u8; 3]>> {
     let row =
         |row: &Vec<u8>| row.as_chunks::<4>().0.iter().map(|&[b, g, r, _]| [b, g, r]).collect();
     rows.iter().map(row).collect()

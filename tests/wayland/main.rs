@@ -7,6 +7,7 @@ mod compositor;
 
 mod copies;
 mod direct;
+mod gpu;
 mod offers;
 mod sync;
 mod window;
@@ -20,12 +21,13 @@ use compositor::dmabuf::{Answer, Pair};
 use compositor::surfaces::{Attached, Commit};
 use compositor::sync::stand_ins;
 use compositor::{Compositor, PATIENCE, Script};
+use fanlight::convert::blit::BlitError;
 use fanlight::frame::{
     Damage, Format, Layout, Memory, Modifier, Plane, Rect, Size, Storage, StorageId, Transform,
 };
 use fanlight::port::{Buffer, CommitId, ImportId, Sink, SinkEvent, next_buffer_id};
 use fanlight::sink::wayland::{
-    Fit, MakeUdmabuf, OpenTimelines, WaylandError, WaylandSink, WindowOptions,
+    Fit, MakeUdmabuf, Means, OpenBlitter, OpenTimelines, WaylandError, WaylandSink, WindowOptions,
 };
 use fanlight::sys::own_memfd;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -38,6 +40,7 @@ const LINEAR: Pair = (XR24, Modifier::LINEAR.0);
 const NO_UDMABUF: MakeUdmabuf = |_, _, _| Err(io::ErrorKind::Unsupported.into());
 /// The memfd itself: the compositor of the tests doesn't mind.
 const UDMABUF: MakeUdmabuf = |memfd, _, _| memfd.try_clone_to_owned();
+const NO_BLITTER: OpenBlitter = |_| Err(BlitError::Open("none is wanted".to_owned()));
 
 /// A sink and its compositor.
 struct Stage {
@@ -66,8 +69,18 @@ impl Stage {
         udmabuf: MakeUdmabuf,
         timelines: OpenTimelines,
     ) -> Result<Self, WaylandError> {
+        let means =
+            Means { make_udmabuf: udmabuf, open_timelines: timelines, open_blitter: NO_BLITTER };
+        Self::with_means(script, options, means)
+    }
+
+    fn with_means(
+        script: Script,
+        options: &WindowOptions,
+        means: Means,
+    ) -> Result<Self, WaylandError> {
         let (compositor, stream) = Compositor::start(script);
-        let sink = WaylandSink::over_with(stream, options, udmabuf, timelines)?;
+        let sink = WaylandSink::over_with(stream, options, means)?;
         Ok(Self { sink, compositor })
     }
 

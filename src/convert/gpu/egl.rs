@@ -138,8 +138,7 @@ impl Display {
         if unsafe { (egl.initialize)(display, &raw mut major, &raw mut minor) } == 0 {
             return Err(egl.problem("eglInitialize"));
         }
-        let mut this =
-            Self { egl, display, modifiers: None, fences: None, imports: false, place };
+        let mut this = Self { egl, display, modifiers: None, fences: None, imports: false, place };
         if (major, minor) < (1, 5) {
             return Err(format!("its driver has EGL {major}.{minor}, but 1.5 is needed"));
         }
@@ -408,9 +407,33 @@ mod tests {
             Layout { size, format: Format::XRGB8888, modifier, planes, plane_count: 2 };
         let fourcc = Format::XRGB8888.0 as isize;
         let want = [
-            0x3057, 128, 0x3056, 7, 0x3271, fourcc, //
-            0x3272, 0, 0x3273, 16, 0x3274, 512, 0x3443, 4, 0x3444, 0x0100_0000, //
-            0x3275, 0, 0x3276, 4096, 0x3277, 64, 0x3445, 4, 0x3446, 0x0100_0000, 0x3038,
+            0x3057,
+            128,
+            0x3056,
+            7,
+            0x3271,
+            fourcc, //
+            0x3272,
+            0,
+            0x3273,
+            16,
+            0x3274,
+            512,
+            0x3443,
+            4,
+            0x3444,
+            0x0100_0000, //
+            0x3275,
+            0,
+            0x3276,
+            4096,
+            0x3277,
+            64,
+            0x3445,
+            4,
+            0x3446,
+            0x0100_0000,
+            0x3038,
         ];
         assert_eq!(said(&layout, true), want);
         let plain = [&want[..12], &want[16..22], &want[26..]].concat();

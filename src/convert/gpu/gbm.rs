@@ -54,7 +54,8 @@ impl Device {
     pub(super) fn open(node: &Path) -> Result<Self, String> {
         let gbm = gbm()?;
         let opened = OpenOptions::new().read(true).write(true).open(node);
-        let file = opened.map_err(|error| format!("{} can't be opened: {error}", node.display()))?;
+        let file =
+            opened.map_err(|error| format!("{} can't be opened: {error}", node.display()))?;
         // SAFETY: the fd is open, and stays so until after the device is destroyed.
         let device = NonNull::new(unsafe { (gbm.create_device)(file.as_raw_fd()) })
             .ok_or_else(|| format!("libgbm has no driver for {}", node.display()))?;
@@ -136,7 +137,8 @@ impl Buffer {
         let (gbm, buffer) = (self.gbm, self.buffer.as_ptr());
         // SAFETY: the buffer is alive as long as `self`, here and below.
         let (made, count) = unsafe { (Modifier((gbm.modifier)(buffer)), (gbm.planes)(buffer)) };
-        let Some(plane_count) = u8::try_from(count).ok().filter(|&n| n >= 1 && n as usize <= PLANES_MAX)
+        let Some(plane_count) =
+            u8::try_from(count).ok().filter(|&n| n >= 1 && n as usize <= PLANES_MAX)
         else {
             return Err(format!("libgbm made a buffer of {count} planes"));
         };

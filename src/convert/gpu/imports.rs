@@ -141,7 +141,9 @@ fn check(storage: &Storage, layout: &Layout, edge_max: u32) -> Result<(), String
     let Layout { size, modifier, planes, plane_count, .. } = layout;
     let (width, height) = (size.width, size.height);
     if ![width, height].iter().all(|side| (1..=edge_max).contains(side)) {
-        return Err(format!("it has {width}x{height} pixels, more than {edge_max} on a side or none"));
+        return Err(format!(
+            "it has {width}x{height} pixels, more than {edge_max} on a side or none"
+        ));
     }
     let count = usize::from(*plane_count);
     if !(1..=PLANES_MAX).contains(&count) {

@@ -54,7 +54,8 @@ impl Painter {
     /// Compiles the shaders. A context is current, and `find` finds its functions.
     pub(super) fn new(find: impl Fn(&CStr) -> *mut c_void) -> Result<Self, String> {
         // SAFETY: `find` gives functions of OpenGL ES by their names, or null.
-        let gl = unsafe { glow::Context::from_loader_function_cstr(|name| find(name).cast_const()) };
+        let gl =
+            unsafe { glow::Context::from_loader_function_cstr(|name| find(name).cast_const()) };
         let plain = Program::link(&gl, UPRIGHT)?;
         let has_external = gl.supported_extensions().contains(EXTERNAL_SHADERS);
         let external =
@@ -63,8 +64,7 @@ impl Painter {
             // SAFETY: a context is current; both are single numbers.
             u32::try_from(unsafe { gl.get_parameter_i32(of) }).unwrap_or(0)
         };
-        let edge_max =
-            longest(glow::MAX_TEXTURE_SIZE).min(longest(glow::MAX_RENDERBUFFER_SIZE));
+        let edge_max = longest(glow::MAX_TEXTURE_SIZE).min(longest(glow::MAX_RENDERBUFFER_SIZE));
         Ok(Self { gl, plain, external, edge_max })
     }
 

@@ -174,7 +174,12 @@ fn drawn(painter: &Painter, guest: &Guest, damage: &Damage) -> Vec<[u8; 4]> {
         gl.delete_texture(texture);
         assert_eq!(gl.get_error(), glow::NO_ERROR);
     }
-    pixels.as_chunks().0.iter().map(|&[red, green, blue, alpha]| [blue, green, red, alpha]).collect()
+    pixels
+        .as_chunks()
+        .0
+        .iter()
+        .map(|&[red, green, blue, alpha]| [blue, green, red, alpha])
+        .collect()
 }
 
 #[test]
@@ -339,9 +344,8 @@ fn nothing_is_drawn_of_what_was_forgotten_or_into_a_target_of_another_size() {
 #[test]
 fn imports_are_bounded_and_come_back() {
     let Some(mut stage) = Stage::open("imports_are_bounded_and_come_back") else { return };
-    let guests: Vec<_> = (0..40)
-        .map(|_| Guest::new(Format::XRGB8888, 0, 512, WHOLE, Transform::Normal))
-        .collect();
+    let guests: Vec<_> =
+        (0..40).map(|_| Guest::new(Format::XRGB8888, 0, 512, WHOLE, Transform::Normal)).collect();
     for guest in guests.iter().chain(&guests[..1]) {
         stage.clear();
         stage.blit(guest, &Damage::Whole).unwrap();
@@ -371,7 +375,8 @@ fn software_is_known_by_its_name() {
     ] {
         assert!(is_software(software), "{software}");
     }
-    for hardware in ["Mesa Intel(R) Iris(R) Xe Graphics", "AMD Radeon 780M (radeonsi)", "NVIDIA L4"] {
+    for hardware in ["Mesa Intel(R) Iris(R) Xe Graphics", "AMD Radeon 780M (radeonsi)", "NVIDIA L4"]
+    {
         assert!(!is_software(hardware), "{hardware}");
     }
 }

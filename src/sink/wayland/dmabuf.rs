@@ -73,7 +73,8 @@ impl Offer {
         self.feedback.iter().find_map(|feedback| feedback.device)
     }
 
-    fn modifiers(&self, format: Format) -> impl Iterator<Item = Modifier> {
+    /// The modifiers that `format` is taken with; one may come twice.
+    pub(super) fn modifiers(&self, format: Format) -> impl Iterator<Item = Modifier> {
         let all = [&self.announced, &self.feedback[0].pairs, &self.feedback[1].pairs];
         all.into_iter().flat_map(move |pairs| pairs.of(format)).copied()
     }
