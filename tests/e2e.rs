@@ -13,6 +13,8 @@ mod ends;
 mod flips;
 #[path = "e2e/fresh.rs"]
 mod fresh;
+#[path = "e2e/gpu.rs"]
+mod gpu;
 #[path = "e2e/linux.rs"]
 mod linux;
 #[path = "e2e/moving.rs"]
@@ -85,6 +87,11 @@ const TESTS: &[Test] = &[
     test("demo_truncate_is_whole_and_newest", demo::truncate),
     test("demo_reboot_is_whole_and_newest", demo::reboot),
     test("demo_punch_unchecked_is_stale", demo::unchecked_is_stale),
+    test("gpu_draws_udmabufs_as_the_cpu_copies_them", gpu::udmabufs),
+    test("gpu_draws_into_memory_of_a_nodes", gpu::node),
+    test("gpu_copies_are_shown_with_points_of_real_timelines", gpu::shown),
+    test("gpu_memory_that_is_refused_is_copied_by_the_cpu", gpu::refused),
+    test("gpu_copies_reach_weston", gpu::weston),
     test("still_firmware_text_gl_on", stills::firmware_gl_on),
     test("still_firmware_text_gl_off", stills::firmware_gl_off),
     test("still_boot_sector_gl_on", stills::paint_gl_on),

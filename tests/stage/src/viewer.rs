@@ -44,11 +44,26 @@ impl Viewer {
         name: &str,
         uri: &str,
         arguments: &[&str],
+        peers: (&Bus, &Weston),
+        dir: &Arc<RunDir>,
+    ) -> Result<Self> {
+        Self::start_with(name, uri, arguments, &[], peers, dir)
+    }
+
+    /// As [`start`](Self::start), with more in its environment.
+    ///
+    /// # Errors
+    /// As that.
+    pub fn start_with(
+        name: &str,
+        uri: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
         (bus, weston): (&Bus, &Weston),
         dir: &Arc<RunDir>,
     ) -> Result<Self> {
         let mut command = fanlight(bus);
-        command.envs(weston.environment());
+        command.envs(weston.environment()).envs(environment.iter().copied());
         command.arg("view").arg(uri).arg("--stats=json").args(arguments);
         Ok(Self { child: Child::spawn(name, PACKAGE, command, dir)? })
     }

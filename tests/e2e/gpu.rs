@@ -1,0 +1,348 @@
+//! Copies by the GPU, whose part Mesa's software renderer takes: what it draws out of real dma-bufs
+//! into real dma-bufs is what the CPU copies.
+#![cfg_attr(not(feature = "gpu"), allow(dead_code))]
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::rc::Rc;
+
+use fanlight::convert::blit::{Blit, BlitError, Blitter, Target};
+use fanlight::convert::cpu::{self, OUT_PIXEL, Reader, View};
+use fanlight::frame::{
+    CommitId, DAMAGE_MAX, Damage, Format, Layout, Modifier, PLANES_MAX, Plane, Rect, Size, Storage,
+    Transform,
+};
+use fanlight::port::{Buffer, Sink, SinkEvent, next_buffer_id};
+use fanlight::sink::wayland::{Means, OpenBlitter, WaylandSink, WindowOptions};
+use fanlight::sys::{self, Mapping, OwnMapping, ReadAccess, WriteAccess};
+use fanlight_stage::child::Output;
+use fanlight_stage::guests::{Guests, Paint};
+use fanlight_stage::qemu::{Card, Guest as Drawing, Setup};
+use fanlight_stage::viewer::Viewer;
+use fanlight_stage::weston::{Renderer, Shell, Weston};
+use fanlight_stage::{Error, Result, pattern};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::compositor::dmabuf::Answer;
+use crate::compositor::surfaces::{Attached, Pixels};
+use crate::compositor::{Compositor, PATIENCE, Script};
+use crate::stale::say;
+use crate::stills::{bus, same, soon};
+
+const SIZE: Size = Size { width: 70, height: 40 };
+const WHOLE: Rect = Rect { x: 0, y: 0, width: 70, height: 40 };
+const CROP: Rect = Rect { x: 5, y: 3, width: 41, height: 29 };
+const STRIDE: u32 = 512;
+const FORMATS: [Format; 5] =
+    [Format::XRGB8888, Format::ARGB8888, Format::XBGR8888, Format::ABGR8888, Format::RGB565];
+/// What is in a target before anything is drawn.
+const BEFORE: u8 = 0x40;
+/// A node on which memory can be made without a GPU: the other kind of node lends none.
+const NODE: &str = "/dev/dri/card0";
+
+fn udmabuf(bytes: u64) -> std::io::Result<OwnedFd> {
+    sys::create_udmabuf(sys::own_memfd("target", bytes)?.as_fd(), 0, bytes)
+}
+
+#[cfg(feature = "gpu")]
+fn software(_: Option<u64>) -> std::result::Result<Box<dyn Blitter>, BlitError> {
+    Ok(Box::new(fanlight::convert::gpu::Gpu::software(udmabuf)?))
+}
+
+#[cfg(feature = "gpu")]
+fn of_node(node: &Path) -> std::result::Result<Box<dyn Blitter>, BlitError> {
+    use fanlight::convert::gpu::{Gpu, Renderer};
+    Ok(Box::new(Gpu::of_node(node, Renderer::Any)?))
+}
+
+#[cfg(not(feature = "gpu"))]
+fn software(device: Option<u64>) -> std::result::Result<Box<dyn Blitter>, BlitError> {
+    fanlight::convert::blit::gpu(device)
+}
+
+#[cfg(not(feature = "gpu"))]
+fn of_node(_: &Path) -> std::result::Result<Box<dyn Blitter>, BlitError> {
+    fanlight::convert::blit::gpu(None)
+}
+
+/// A guest's picture of noise in a udmabuf.
+struct Guest {
+    storage: Rc<Storage>,
+    view: View,
+}
+
+impl Guest {
+    fn new(format: Format, visible: Rect, transform: Transform) -> Result<Self> {
+        let offset = 4096;
+        let bytes = sys::page_align(u64::from(offset + STRIDE * SIZE.height));
+        let memory = sys::own_memfd("guest", bytes).map_err(say)?;
+        let mut seed = 0x2545_f491_u32;
+        for byte in OwnMapping::new(&memory, bytes).map_err(say)?.bytes_mut() {
+            seed = seed.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
+            *byte = (seed >> 24) as u8;
+        }
+        let dmabuf = sys::create_udmabuf(memory.as_fd(), 0, bytes).map_err(say)?;
+        let storage = sys::storage(vec![dmabuf], sys::classify).map_err(say)?;
+        let mut planes = [Plane::default(); PLANES_MAX];
+        planes[0] = Plane { offset, stride: STRIDE };
+        let modifier = Modifier::LINEAR;
+        let layout = Layout { size: SIZE, format, modifier, planes, plane_count: 1 };
+        Ok(Self { storage: Rc::new(storage), view: View { layout, visible, transform } })
+    }
+
+    fn buffer(&self) -> Buffer {
+        let View { layout, visible, transform } = self.view;
+        let storage = Rc::clone(&self.storage);
+        Buffer { id: next_buffer_id(), storage, layout, visible, transform }
+    }
+
+    /// What the CPU copies of it, over what is there before.
+    fn copied(&self, damage: &Damage) -> Result<Vec<u8>> {
+        let Size { width, height } = self.view.size();
+        let row = width as usize * OUT_PIXEL;
+        let mut out = vec![BEFORE; row * height as usize];
+        let reader = Reader::open(&self.storage).map_err(say)?;
+        cpu::copy(&reader, &self.view, damage, &mut out, row).map_err(say)?;
+        Ok(out)
+    }
+
+    /// Fails unless `drawn` has the colours that the CPU copies.
+    fn compare(&self, damage: &Damage, drawn: &[u8]) -> Result<()> {
+        // Widening five bits rounds there and repeats bits here.
+        let most = u8::from(self.view.layout.format == Format::RGB565);
+        let copied = self.copied(damage)?;
+        let (copied, drawn) = (copied.as_chunks::<4>().0, drawn.as_chunks::<4>().0);
+        let near = |a: &[u8; 4], b: &[u8; 4]| (0..3).all(|c| a[c].abs_diff(b[c]) <= most);
+        if copied.len() != drawn.len() {
+            return Err(Error::new(format!("{} pixels, not {}", drawn.len(), copied.len())));
+        }
+        match copied.iter().zip(drawn).position(|(a, b)| !near(a, b)) {
+            None => Ok(()),
+            Some(at) => Err(Error::new(format!(
+                "pixel {at} is {:?}, not {:?}: {:?}, {damage:?}",
+                drawn[at], copied[at], self.view
+            ))),
+        }
+    }
+}
+
+/// The rows of a target, without what is between them.
+fn pixels_of(target: &Target) -> Result<Vec<u8>> {
+    let Layout { size, planes, .. } = target.layout;
+    let fd = &target.fds[0];
+    let bytes = u64::from(planes[0].stride) * u64::from(size.height);
+    let map = Mapping::new(fd, u64::from(planes[0].offset) + bytes).map_err(say)?;
+    let _access = ReadAccess::begin(fd).map_err(say)?;
+    let mut pixels = vec![0; size.width as usize * OUT_PIXEL * size.height as usize];
+    for (y, row) in pixels.chunks_mut(size.width as usize * OUT_PIXEL).enumerate() {
+        if !map.read(planes[0].offset as usize + y * planes[0].stride as usize, row) {
+            return Err(Error::new("the target is smaller than it is said to be"));
+        }
+    }
+    Ok(pixels)
+}
+
+fn fill(target: &Target) -> Result<()> {
+    let Layout { size, planes, .. } = target.layout;
+    let bytes = u64::from(planes[0].stride) * u64::from(size.height);
+    let mut map = OwnMapping::new(&target.fds[0], bytes).map_err(say)?;
+    let _access = WriteAccess::begin(&target.fds[0]).map_err(say)?;
+    map.bytes_mut().fill(BEFORE);
+    Ok(())
+}
+
+fn await_readable(fd: BorrowedFd<'_>) -> Result<()> {
+    let patience = Timespec::try_from(PATIENCE).map_err(say)?;
+    match poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&patience)) {
+        Ok(1..) => Ok(()),
+        other => Err(Error::new(format!("waited in vain ({other:?})"))),
+    }
+}
+
+fn damages() -> [Damage; 2] {
+    let mut rects = [Rect::default(); DAMAGE_MAX];
+    rects[0] = Rect { x: 7, y: 4, width: 9, height: 5 };
+    rects[1] = Rect { x: 30, y: 20, width: 500, height: 3 };
+    [Damage::Whole, Damage::Rects { rects, count: 2 }]
+}
+
+/// Draws every format, crop and flip, and compares.
+fn draw_all(gpu: &mut dyn Blitter) -> Result<()> {
+    for format in FORMATS {
+        for visible in [WHOLE, CROP] {
+            for transform in [Transform::Normal, Transform::Flipped] {
+                let guest = Guest::new(format, visible, transform)?;
+                let size = guest.view.size();
+                gpu.import(&guest.storage, &guest.view.layout).map_err(say)?;
+                let target = gpu.target(0, size, &[Modifier::LINEAR]).map_err(say)?;
+                for damage in damages() {
+                    fill(&target)?;
+                    let blit = gpu.blit(0, guest.storage.id, &guest.view, &damage);
+                    if let Blit::When(fence) = blit.map_err(say)? {
+                        await_readable(fence.as_fd())?;
+                    }
+                    guest.compare(&damage, &pixels_of(&target)?)?;
+                }
+                gpu.forget(guest.storage.id);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn skip(name: &str, reason: &dyn std::fmt::Display) -> Result<()> {
+    println!("SKIP {name}: {reason}");
+    Ok(())
+}
+
+/// Out of udmabufs into udmabufs.
+pub(crate) fn udmabufs() -> Result<()> {
+    match software(None) {
+        Ok(mut gpu) => draw_all(&mut *gpu),
+        Err(reason) => skip("gpu_draws_udmabufs_as_the_cpu_copies_them", &reason),
+    }
+}
+
+/// Out of udmabufs into memory that libgbm makes.
+pub(crate) fn node() -> Result<()> {
+    let name = "gpu_draws_into_memory_of_a_nodes";
+    let mut gpu = match of_node(Path::new(NODE)) {
+        Ok(gpu) => gpu,
+        Err(reason) => return skip(name, &reason),
+    };
+    // Mesa's software renderer on a node reads memory from elsewhere only in newer versions.
+    let guest = Guest::new(Format::XRGB8888, WHOLE, Transform::Normal)?;
+    if let Err(reason) = gpu.import(&guest.storage, &guest.view.layout) {
+        return skip(name, &reason);
+    }
+    draw_all(&mut *gpu)
+}
+
+/// A sink that draws, and the compositor inside the test.
+struct Stage {
+    sink: WaylandSink,
+    compositor: Compositor,
+}
+
+impl Stage {
+    fn open(script: Script) -> Result<Self> {
+        let (compositor, stream) = Compositor::start(script);
+        let open_blitter: OpenBlitter = software;
+        let means = Means { open_blitter, ..Means::default() };
+        let sink = WaylandSink::over_with(stream, &WindowOptions::default(), means);
+        Ok(Self { sink: sink.map_err(say)?, compositor })
+    }
+
+    fn next(&mut self) -> Result<SinkEvent> {
+        loop {
+            if let Some(event) = self.sink.poll() {
+                return Ok(event);
+            }
+            await_readable(self.sink.fd().ok_or_else(|| Error::new("the sink has no fd"))?)?;
+        }
+    }
+
+    /// Copies a guest's picture, shows it, and compares what the compositor has then.
+    fn show(&mut self, commit: u64, guest: &Guest) -> Result<Pixels> {
+        let (buffer, target) = (guest.buffer(), (commit % 3) as u8);
+        self.sink.copy(target, &buffer, &Damage::Whole);
+        self.sink.flush();
+        match self.next()? {
+            SinkEvent::Copied { target: to, .. } if to == target => {}
+            event => return Err(Error::new(format!("{event:?} in place of a copy"))),
+        }
+        self.sink.show_copy(CommitId(commit), target, &buffer, &Damage::Whole);
+        self.sink.flush();
+        let commit = self.compositor.wait("a commit", |server| {
+            server.surfaces.shown().get(commit as usize - 1).map(|&commit| commit.clone())
+        });
+        let Attached::Buffer(shown) = commit.attached else {
+            return Err(Error::new(format!("{commit:?} shows nothing")));
+        };
+        self.compositor.with(|server| {
+            let seen = &mut server.surfaces.buffers[shown];
+            guest.compare(&Damage::Whole, &seen.rows().concat())?;
+            let nothing = Pixels::Dmabuf { planes: Vec::new(), format: 0 };
+            Ok(std::mem::replace(&mut seen.pixels, nothing))
+        })
+    }
+}
+
+/// What was drawn is committed with points of timelines, which the compositor signals.
+pub(crate) fn shown() -> Result<()> {
+    if let Err(reason) = software(None) {
+        return skip("gpu_copies_are_shown_with_points_of_real_timelines", &reason);
+    }
+    let mut stage = Stage::open(Script { syncobj: true, dmabuf: 5, ..Script::default() })?;
+    for commit in 1..=3 {
+        let guest = Guest::new(Format::XBGR8888, CROP, Transform::Flipped)?;
+        let pixels = stage.show(commit, &guest)?;
+        if !matches!(pixels, Pixels::Dmabuf { .. }) {
+            return Err(Error::new(format!("{pixels:?} is no dma-buf")));
+        }
+    }
+    let points = stage.compositor.with(|server| {
+        let shown: Vec<_> = server.surfaces.shown().into_iter().map(|c| c.points).collect();
+        for points in &shown[..2] {
+            server.sync.signal(points.release);
+        }
+        shown.iter().map(|points| server.sync.is_signalled(points.acquire)).collect::<Vec<_>>()
+    });
+    if points != [true; 3] {
+        return Err(Error::new(format!("may be read at once: {points:?}")));
+    }
+    for commit in 1..=2 {
+        match stage.next()? {
+            SinkEvent::Released(CommitId(released)) if released == commit => {}
+            event => return Err(Error::new(format!("{event:?} in place of {commit}'s release"))),
+        }
+    }
+    Ok(())
+}
+
+/// The compositor takes neither the GPU's memory nor udmabufs: the picture comes by wl_shm.
+pub(crate) fn refused() -> Result<()> {
+    if let Err(reason) = software(None) {
+        return skip("gpu_memory_that_is_refused_is_copied_by_the_cpu", &reason);
+    }
+    let mut stage = Stage::open(Script { answer: Answer::Failed, ..Script::default() })?;
+    for commit in 1..=2 {
+        let guest = Guest::new(Format::XRGB8888, WHOLE, Transform::Normal)?;
+        let pixels = stage.show(commit, &guest)?;
+        if !matches!(pixels, Pixels::Shm { .. }) {
+            return Err(Error::new(format!("{pixels:?} is no memory of wl_shm")));
+        }
+    }
+    let blank = stage.compositor.with(|server| {
+        server.surfaces.shown().iter().any(|commit| commit.attached == Attached::Null)
+    });
+    if blank { Err(Error::new("there was no picture meanwhile")) } else { Ok(()) }
+}
+
+/// The viewer of a real guest in a real compositor.
+pub(crate) fn weston() -> Result<()> {
+    if let Err(reason) = software(None) {
+        return skip("gpu_copies_reach_weston", &reason);
+    }
+    let (dir, bus) = bus()?;
+    let paint = Paint { hold_ms: 0, frames: 3, ..Paint::default() };
+    let setup = Setup::new("paint", Drawing::Paint(paint)).card(Card::Vga).on(&bus).gl(true);
+    let mut qemu = setup.start(&Guests::find()?, &dir)?;
+    let frame = qemu.line.done(soon())?;
+    let mut weston = Weston::start(Shell::Kiosk, Renderer::Gl, (640, 480), &dir)?;
+    let mut viewer = Viewer::start_with(
+        "view-gpu",
+        "qemu:paint",
+        &["-v", "--present", "copy"],
+        &[("FANLIGHT_GPU", "software")],
+        (&bus, &weston),
+        &dir,
+    )?;
+    viewer.wait_count("frames", 1, soon())?;
+    same("screenshot and pattern", &weston.screenshot()?, &pattern::expected(frame, 640, 480))?;
+    let log = viewer.child().output(Output::Err)?;
+    if !log.contains("copies of dma-bufs are drawn") || log.contains("the CPU copies") {
+        return Err(viewer.child().failure("doesn't draw its copies"));
+    }
+    viewer.finish(soon()).map(|_| ())
+}
