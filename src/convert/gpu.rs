@@ -5,6 +5,7 @@
 //! where that is asked for, which is how all this is tested without a GPU.
 #![allow(unsafe_code)]
 
+mod context;
 mod egl;
 mod gbm;
 mod imports;
@@ -25,7 +26,8 @@ use crate::frame::{
     Damage, Format, Layout, Modifier, PLANES_MAX, Plane, Rect, Size, Storage, StorageId, TARGETS,
 };
 use crate::sys::{create_udmabuf, is_of, may_draw, own_memfd, page_align, render_nodes};
-use egl::{Context, Current, Display, Image, ImageTargets, Place};
+use context::{Context, Current};
+use egl::{Display, Image, ImageTargets, Place};
 use imports::Imports;
 use painter::Painter;
 

@@ -194,6 +194,10 @@ fn gpu_copies_are_complete_when_drawn_and_offered() {
             stage.answer(0, Answer::Created);
             stage.settle();
             signal();
+            // Who waits is woken.
+            let mut fds = [PollFd::from_borrowed_fd(stage.sink.fd().unwrap(), PollFlags::IN)];
+            let patience = Timespec::try_from(PATIENCE).unwrap();
+            assert_eq!(poll(&mut fds, Some(&patience)), Ok(1), "waited in vain for the fence");
         }
         assert_eq!(stage.copied(1), 64 * 40 * 4);
         stage.show_copy(1, 1, &guest, &Damage::Whole);

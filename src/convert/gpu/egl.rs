@@ -1,8 +1,8 @@
-//! EGL (egl.h, eglext.h): a display without a window, a context, and images of dma-bufs.
+//! EGL (egl.h, eglext.h): a display without a window, and images of dma-bufs.
 
 use std::ffi::{CStr, c_char, c_void};
 use std::fmt;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::ptr::{self, NonNull};
 use std::rc::Rc;
 use std::sync::OnceLock;
@@ -11,19 +11,16 @@ use super::gbm;
 use super::library::{self, functions};
 use crate::frame::{Format, Layout, Modifier};
 
-type Handle = *mut c_void;
+pub(super) type Handle = *mut c_void;
 
 const PLATFORM_GBM: u32 = 0x31d7;
 const PLATFORM_SURFACELESS: u32 = 0x31dd;
 const EXTENSIONS: i32 = 0x3055;
-const OPENGL_ES_API: u32 = 0x30a0;
-const CONTEXT_MAJOR_VERSION: i32 = 0x3098;
-const NONE: i32 = 0x3038;
+pub(super) const NONE: i32 = 0x3038;
 const LINUX_DMA_BUF: u32 = 0x3270;
 const WIDTH: isize = 0x3057;
 const HEIGHT: isize = 0x3056;
 const FOURCC: isize = 0x3271;
-const SYNC_NATIVE_FENCE: u32 = 0x3144;
 
 /// The attributes of a plane: fd, offset, stride, and the halves of the modifier.
 const PLANES: [[isize; 5]; 4] = [
@@ -80,12 +77,12 @@ functions! {
 }
 
 impl Egl {
-    fn find(&self, name: &CStr) -> *mut c_void {
+    pub(super) fn find(&self, name: &CStr) -> *mut c_void {
         // SAFETY: the name ends with a zero, and is only read.
         unsafe { (self.get_proc_address)(name.as_ptr()) }
     }
 
-    fn problem(&self, doing: &str) -> String {
+    pub(super) fn problem(&self, doing: &str) -> String {
         // SAFETY: it takes nothing, and may be called any time.
         format!("{doing} failed with EGL error {:#x}", unsafe { (self.get_error)() })
     }
@@ -112,10 +109,10 @@ pub(super) enum Place {
 
 /// A display: a driver that was started.
 pub(super) struct Display {
-    egl: &'static Egl,
-    display: Handle,
+    pub(super) egl: &'static Egl,
+    pub(super) display: Handle,
     modifiers: Option<Modifiers>,
-    fences: Option<Fences>,
+    pub(super) fences: Option<Fences>,
     imports: bool,
     place: Place,
 }
@@ -277,112 +274,6 @@ impl Drop for Image {
     fn drop(&mut self) {
         // SAFETY: made by eglCreateImage with this display, and destroyed nowhere else.
         unsafe { (self.display.egl.destroy_image)(self.display.display, self.image.as_ptr()) };
-    }
-}
-
-/// A context of OpenGL ES 3, destroyed on drop with all that was made in it.
-#[derive(Debug)]
-pub(super) struct Context {
-    display: Rc<Display>,
-    context: NonNull<c_void>,
-}
-
-impl Context {
-    pub(super) fn new(display: Rc<Display>) -> Result<Self, String> {
-        let egl = display.egl;
-        let attributes = [CONTEXT_MAJOR_VERSION, 3, NONE];
-        // SAFETY: the display is initialized and takes no configuration (checked when it was
-        // opened), the list ends with NONE, and nothing is shared.
-        let context = unsafe {
-            (egl.bind_api)(OPENGL_ES_API);
-            let none = ptr::null_mut();
-            (egl.create_context)(display.display, none, none, attributes.as_ptr())
-        };
-        let context = NonNull::new(context).ok_or_else(|| egl.problem("eglCreateContext"))?;
-        Ok(Self { display, context })
-    }
-
-    pub(super) fn display(&self) -> &Rc<Display> {
-        &self.display
-    }
-
-    /// Makes it the thread's, until the answer is dropped; then the thread has none.
-    pub(super) fn enter(&self) -> Result<Current<'_>, String> {
-        let none = ptr::null_mut();
-        // SAFETY: display and context are alive, and the display draws without surfaces (checked
-        // when it was opened). A context is never on two threads: `Rc` keeps it on one.
-        let entered = unsafe {
-            let (display, context) = (self.display.display, self.context.as_ptr());
-            (self.display.egl.make_current)(display, none, none, context)
-        };
-        if entered == 0 {
-            return Err(self.display.egl.problem("eglMakeCurrent"));
-        }
-        Ok(Current(self))
-    }
-}
-
-impl Drop for Context {
-    fn drop(&mut self) {
-        // SAFETY: made by eglCreateContext with this display, and destroyed nowhere else; nobody has
-        // it current, because `Current` borrows it.
-        unsafe { (self.display.egl.destroy_context)(self.display.display, self.context.as_ptr()) };
-    }
-}
-
-/// The time in which a context is the thread's.
-#[derive(Debug)]
-pub(super) struct Current<'a>(&'a Context);
-
-impl Current<'_> {
-    /// Finds a function of OpenGL ES, or of an extension that is there.
-    pub(super) fn find(&self, name: &CStr) -> *mut c_void {
-        self.0.display.egl.find(name)
-    }
-
-    /// What becomes readable when all is done that was drawn so far, once it was flushed. `None`
-    /// where the driver has no such thing.
-    pub(super) fn fence(&self) -> Option<Fence<'_>> {
-        let Display { egl, display, fences, .. } = &*self.0.display;
-        let dup = fences.as_ref()?.dup;
-        let attributes = [NONE as isize];
-        // SAFETY: the context is current, the driver has such fences, and the list ends with NONE.
-        let sync = unsafe { (egl.create_sync)(*display, SYNC_NATIVE_FENCE, attributes.as_ptr()) };
-        Some(Fence { current: self, sync: NonNull::new(sync)?, dup })
-    }
-}
-
-impl Drop for Current<'_> {
-    fn drop(&mut self) {
-        let none = ptr::null_mut();
-        let Display { egl, display, .. } = &*self.0.display;
-        // SAFETY: the display is alive; no context and no surfaces are always allowed.
-        unsafe { (egl.make_current)(*display, none, none, none) };
-    }
-}
-
-/// A fence of the kernel's in the making: it has an fd only after a flush.
-pub(super) struct Fence<'a> {
-    current: &'a Current<'a>,
-    sync: NonNull<c_void>,
-    dup: unsafe extern "C" fn(Handle, Handle) -> i32,
-}
-
-impl Fence<'_> {
-    /// Its fd, a sync_file.
-    pub(super) fn fd(&self) -> Option<OwnedFd> {
-        // SAFETY: the fence is alive, and the display's.
-        let fd = unsafe { (self.dup)(self.current.0.display.display, self.sync.as_ptr()) };
-        // SAFETY: not negative, so a new fd that belongs to nobody else.
-        (fd >= 0).then(|| unsafe { OwnedFd::from_raw_fd(fd) })
-    }
-}
-
-impl Drop for Fence<'_> {
-    fn drop(&mut self) {
-        let Display { egl, display, .. } = &*self.current.0.display;
-        // SAFETY: made by eglCreateSync with this display, and destroyed nowhere else.
-        unsafe { (egl.destroy_sync)(*display, self.sync.as_ptr()) };
     }
 }
 

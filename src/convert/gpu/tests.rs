@@ -366,6 +366,24 @@ fn targets_are_only_what_the_compositor_takes() {
 }
 
 #[test]
+fn what_is_no_drm_node_is_no_gpu() {
+    // Mesa has a software renderer for any device at all.
+    let error = Gpu::of_node(Path::new("/dev/null"), Renderer::Hardware).unwrap_err();
+    assert!(matches!(error, BlitError::Open(_)), "{error}");
+    if let Ok(mut gpu) = Gpu::of_node(Path::new("/dev/null"), Renderer::Any) {
+        assert!(is_software(gpu.name()), "{}", gpu.name());
+        assert!(error.to_string().contains("is no GPU"), "{error}");
+        for modifiers in [&[][..], &[Modifier::LINEAR, Modifier(0x0100_0000_0000_0002)]] {
+            let error = gpu.target(0, SIZE, modifiers).unwrap_err().to_string();
+            assert!(error.contains("libgbm makes none of 70x40 pixels of XR24"), "{error}");
+        }
+    }
+    let error = Gpu::of_node(Path::new("/dev/none"), Renderer::Any).unwrap_err().to_string();
+    let said = ["/dev/none can't be opened", "libgbm.so.1 can't be loaded"];
+    assert!(said.iter().any(|said| error.contains(said)), "{error}");
+}
+
+#[test]
 fn software_is_known_by_its_name() {
     for software in [
         "llvmpipe (LLVM 19.1.7, 256 bits)",
