@@ -2,7 +2,6 @@
 //! last test has Mesa's software renderer in its place.
 
 use std::cell::RefCell;
-use std::os::fd::AsFd;
 
 use fanlight::convert::blit::{Blit, Blitter, Target};
 use fanlight::convert::cpu::{self, Reader, View};
@@ -352,6 +351,7 @@ fn gpu_is_not_looked_for_where_no_dma_bufs_are_taken() {
 #[test]
 fn gpu_of_mesas_in_software_draws_the_right_pixels() {
     use fanlight::convert::gpu::Gpu;
+    use std::os::fd::AsFd;
 
     fn software(_: Option<u64>) -> Result<Box<dyn Blitter>, BlitError> {
         Ok(Box::new(Gpu::software(|bytes| own_memfd("target", bytes))?))

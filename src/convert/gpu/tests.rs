@@ -283,6 +283,37 @@ fn imported_memory_is_drawn_into_memory_of_ours_as_the_cpu_copies_it() {
     }
 }
 
+/// Some drivers read even such memory only as an external texture. Mesa's doesn't insist on it.
+#[test]
+fn external_textures_are_drawn_as_the_cpu_copies_them() {
+    let name = "external_textures_are_drawn_as_the_cpu_copies_them";
+    let Some(mut stage) = Stage::open(name) else { return };
+    if !stage.gpu.painter.draws(Kind::External) {
+        return skip(name, "the driver has no shaders for them");
+    }
+    let guest = Guest::new(Format::XRGB8888, 4096, 512, CROP, Transform::Flipped);
+    stage.resize(guest.view.size());
+    for damage in damages() {
+        stage.clear();
+        let (gpu, bound) = (&stage.gpu, Kind::External.target());
+        let fd_of = |_| guest.dmabuf.fds[0].as_fd();
+        let image = gpu.context.display().image(&guest.view.layout, fd_of).unwrap();
+        let _current = gpu.context.enter().unwrap();
+        let texture = gpu.painter.texture(Kind::External).unwrap();
+        let framebuffer = gpu.slots[0].as_ref().unwrap().framebuffer;
+        // SAFETY: the context is current, image and texture are alive, and all is finished before
+        // the target is read.
+        unsafe {
+            gpu.painter.gl().bind_texture(bound, Some(texture));
+            (gpu.images.texture)(bound, image.handle());
+            gpu.painter.draw(Kind::External, framebuffer, &guest.view, &damage).unwrap();
+            gpu.painter.gl().finish();
+            gpu.painter.gl().delete_texture(texture);
+        }
+        guest.assert_drawn(&damage, &stage.drawn());
+    }
+}
+
 #[test]
 fn what_the_guest_draws_later_is_seen() {
     let Some(mut stage) = Stage::open("what_the_guest_draws_later_is_seen") else { return };
