@@ -29,15 +29,40 @@ pub(crate) struct Suite {
     pub(crate) filter: Option<String>,
 }
 
+/// All that there is to test; none of it needs more than Rust to be built.
+const FEATURES: &str = "fanlight/full";
+
 /// Whether the code is in good order: name, cargo's arguments, the component that it needs.
 const CHECKS: [(&str, &[&str], Option<&str>); 3] = [
     ("fmt", &["fmt", "--all", "--check"], Some("cargo-fmt")),
     (
         "clippy",
-        &["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+        &[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--features",
+            FEATURES,
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ],
         Some("cargo-clippy"),
     ),
-    ("doc", &["doc", "--workspace", "--no-deps", "--document-private-items", "--locked"], None),
+    (
+        "doc",
+        &[
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+            "--features",
+            FEATURES,
+            "--locked",
+        ],
+        None,
+    ),
 ];
 
 impl Suite {
@@ -93,7 +118,8 @@ impl Suite {
 
     fn doc_tests(&self) -> Result<Tally> {
         let mut command = cargo();
-        command.args(["test", "--doc", "--workspace", "--locked", "--"]).args(self.arguments());
+        command.args(["test", "--doc", "--workspace", "--features", FEATURES, "--locked", "--"]);
+        command.args(self.arguments());
         self.on_host("doc tests", command, true)
     }
 
@@ -221,6 +247,8 @@ fn host_programs() -> Result<Vec<Program>> {
     command.args([
         "test",
         "--workspace",
+        "--features",
+        FEATURES,
         "--no-run",
         "--locked",
         "--message-format=json-render-diagnostics",
