@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 
 use super::cpu::View;
 use crate::frame::{Damage, Layout, Modifier, Size, Storage, StorageId};
@@ -12,9 +13,9 @@ pub enum BlitError {
     /// Nothing is there to draw with.
     #[error("no GPU makes the copies: {0}")]
     Open(String),
-    /// This memory can't be read; other memory may.
+    /// This memory can't be read; other memory may. Shared, because it is said for each frame.
     #[error("the GPU can't read the guest's memory: {0}")]
-    Import(String),
+    Import(Rc<str>),
     /// There is no memory to draw into.
     #[error("the GPU gives no memory for a picture: {0}")]
     Target(String),

@@ -38,7 +38,10 @@ impl View {
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     /// Rows don't lie one after the other.
-    #[error("the CPU can't read memory laid out as modifier {0}")]
+    #[error(
+        "the CPU can't read memory laid out as modifier {0}; a GPU may (`fanlight view` with the \
+         feature `gpu`)"
+    )]
     Modifier(Modifier),
     /// A pixel format that isn't known here.
     #[error("the CPU can't read pixels of format {0}")]

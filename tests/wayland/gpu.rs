@@ -23,6 +23,8 @@ struct Orders {
     fenced: bool,
     refuses_memory: bool,
     breaks: bool,
+    /// No targets but linear ones are made.
+    only_linear: bool,
     /// The modifier of its targets, where it isn't the first that is offered.
     makes: Option<Modifier>,
     targets: Vec<(u8, Size, Vec<Modifier>)>,
@@ -53,7 +55,7 @@ impl Blitter for Fake {
 
     fn import(&mut self, storage: &Storage, _: &Layout) -> Result<(), BlitError> {
         if orders(|orders| orders.refuses_memory) {
-            return Err(BlitError::Import("it is told to refuse".to_owned()));
+            return Err(BlitError::Import("it is told to refuse".into()));
         }
         // As memory that the CPU reads without asking the kernel.
         let (id, size) = (storage.id, storage.size);
@@ -76,6 +78,9 @@ impl Blitter for Fake {
             orders.targets.push((slot, size, modifiers.to_vec()));
             orders.makes.or(modifiers.first().copied())
         });
+        if orders(|orders| orders.only_linear) && modifiers != [Modifier::LINEAR] {
+            return Err(BlitError::Target("it is told to be linear".to_owned()));
+        }
         let modifier = modifier.ok_or_else(|| BlitError::Target("nothing is offered".into()))?;
         let mut layout = layout(size);
         (layout.modifier, layout.planes[0].stride) = (modifier, stride);
@@ -267,6 +272,21 @@ fn gpu_memory_that_is_refused_is_linear_next() {
     assert_eq!(colours(&shown_rows(&stage, 1)), colours(&rows));
     stage.compositor.with(|server| assert_eq!(server.dmabuf.creates[1].modifier, 0));
     orders(|orders| assert_eq!(orders.targets[1].2, [Modifier::LINEAR]));
+}
+
+#[test]
+fn gpu_memory_that_cannot_be_had_is_linear_next() {
+    let mut stage = open(Script { pairs: BOTH.to_vec(), ..Script::default() });
+    orders(|orders| orders.only_linear = true);
+    let (guest, _) = dmabuf(SIZE);
+    for target in [0, 1] {
+        stage.begin(target, &guest, &Damage::Whole);
+        stage.copied(target);
+    }
+    stage.creates(2);
+    let linear = vec![Modifier::LINEAR];
+    let asked = orders(|orders| orders.targets.iter().map(|t| t.2.clone()).collect::<Vec<_>>());
+    assert_eq!(asked, [vec![TILED, Modifier::LINEAR], linear.clone(), linear]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The guest's memory as textures.
 
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 
 use glow::{HasContext, NativeTexture};
 use rustix::fs::{SeekFrom, seek};
@@ -8,7 +9,6 @@ use rustix::fs::{SeekFrom, seek};
 use super::egl::{Display, Image};
 use super::painter::{Kind, Painter};
 use crate::frame::{Layout, Memory, Modifier, PLANES_MAX, Storage, StorageId};
-use std::rc::Rc;
 
 /// Storages and layouts that are known at once; past that the oldest is imported again.
 const IMPORTS_MAX: usize = 16;
@@ -30,7 +30,7 @@ struct Entry {
     /// Keeps the memory's inode from meaning something else.
     _memory: OwnedFd,
     /// Also why it can't be, so that it isn't tried for each frame.
-    imported: Result<Imported, String>,
+    imported: Result<Imported, Rc<str>>,
 }
 
 /// All that was imported, or refused, until its storage is forgotten; the oldest first.
@@ -39,7 +39,7 @@ pub(super) struct Imports(Vec<Entry>);
 
 impl Imports {
     /// Whether this was imported before, or why it couldn't be; `None` for what is new.
-    pub(super) fn known(&self, storage: StorageId, layout: &Layout) -> Option<Result<(), String>> {
+    pub(super) fn known(&self, storage: StorageId, layout: &Layout) -> Option<Result<(), Rc<str>>> {
         let imported = &self.entry(storage, layout)?.imported;
         Some(imported.as_ref().map(|_| ()).map_err(Clone::clone))
     }
@@ -50,10 +50,10 @@ impl Imports {
         storage: &Storage,
         layout: &Layout,
         (display, painter): (&Rc<Display>, &Painter),
-    ) -> Result<(), String> {
+    ) -> Result<(), Rc<str>> {
         let memory = storage.fds.first().ok_or("it has no fd")?;
         let memory = memory.try_clone().map_err(|error| error.to_string())?;
-        let imported = import(storage, layout, display, painter);
+        let imported = import(storage, layout, display, painter).map_err(Rc::from);
         let answer = imported.as_ref().map(|_| ()).map_err(Clone::clone);
         if self.0.len() == IMPORTS_MAX {
             let oldest = self.0.remove(0);

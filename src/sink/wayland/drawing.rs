@@ -77,7 +77,7 @@ pub(super) struct Gpu {
     wait: OwnedFd,
     /// One at a time is all that is asked for.
     begun: Option<Begun>,
-    /// The compositor refused what the driver would have liked best.
+    /// What the driver would have liked best could not be made, or was refused.
     linear_only: bool,
     /// It was said that some memory can't be read.
     told: bool,
@@ -121,6 +121,16 @@ impl Gpu {
         size: Size,
         peer: Peer<'_>,
     ) -> Result<Canvas, BlitError> {
+        match self.try_canvas(slot, size, peer) {
+            // What the compositor reads isn't all that the GPU draws into.
+            Err(BlitError::Target(_)) if !std::mem::replace(&mut self.linear_only, true) => {
+                self.try_canvas(slot, size, peer)
+            }
+            tried => tried,
+        }
+    }
+
+    fn try_canvas(&mut self, slot: u8, size: Size, peer: Peer<'_>) -> Result<Canvas, BlitError> {
         let refused = |reason: &str| BlitError::Target(reason.to_owned());
         let dmabuf = peer.globals.dmabuf.as_ref();
         let dmabuf = dmabuf.ok_or_else(|| refused("the compositor takes no dma-bufs"))?;
