@@ -16,6 +16,7 @@ use fanlight_stage::weston::{Renderer, Shell, Weston};
 use fanlight_stage::{Error, Image, Rect, Result, picture};
 use serde_json::Value;
 
+use crate::gpu;
 use crate::stills::{bus, soon};
 
 /// Small and slow: all is emulated. The output of the compositor is as large.
@@ -66,8 +67,17 @@ impl Scene {
 
     /// A viewer that has shown some frames.
     fn viewer(&self, name: &str, arguments: &[&str]) -> Result<Viewer> {
+        self.viewer_with(name, arguments, &[])
+    }
+
+    fn viewer_with(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Viewer> {
         let stage = (&self.bus, &self.weston);
-        let viewer = Viewer::start(name, &self.uri, arguments, stage, &self.dir)?;
+        let viewer = Viewer::start_with(name, &self.uri, arguments, environment, stage, &self.dir)?;
         viewer.wait_count("frames", 4, soon())?;
         Ok(viewer)
     }
@@ -173,10 +183,21 @@ fn acked_in_time(stats: &Value, deadline: u64) -> Result<()> {
 
 /// Looks at a mode for its time.
 fn look(mode: Mode, present: &str) -> Result<()> {
+    acked_in_time(&watch(mode, present, &[])?, CALM)
+}
+
+/// As [`look`], with copies that are drawn. How long that takes says nothing here: it includes the
+/// time in which an emulated CPU compiles shaders for another that draws.
+fn look_drawn(mode: Mode) -> Result<()> {
+    watch(mode, "copy", &[gpu::SOFTWARE]).map(|_| ())
+}
+
+/// Looks at a mode for its time, with this in the viewer's environment; the viewer's last figures.
+fn watch(mode: Mode, present: &str, environment: &[(&str, &str)]) -> Result<Value> {
     let mut scene = Scene::new(mode, true)?;
     let deadline = CALM.to_string();
-    let arguments = ["--present", present, "--ack-deadline", &deadline];
-    let viewer = scene.viewer("view-demo", &arguments)?;
+    let arguments = ["-v", "--present", present, "--ack-deadline", &deadline];
+    let mut viewer = scene.viewer_with("view-demo", &arguments, environment)?;
     let end = Instant::now() + time();
     let (mut shots, mut dark, mut behind) = (0, 0, 0);
     // Three screenshots at least, and until the mode has done what it does.
@@ -192,6 +213,9 @@ fn look(mode: Mode, present: &str) -> Result<()> {
             None if mode == Mode::Reboot => dark += 1,
             None => return Err(Error::new("the screen is empty")),
         }
+    }
+    if environment.contains(&gpu::SOFTWARE) {
+        gpu::draws(&mut viewer)?;
     }
     let stats = viewer.finish(soon())?;
     let progress = scene.finish()?;
@@ -213,7 +237,19 @@ fn look(mode: Mode, present: &str) -> Result<()> {
     if behind > u32::from(copies) {
         return Err(Error::new(format!("{behind} frames behind what was acked: {stats}")));
     }
-    acked_in_time(&stats, CALM)
+    Ok(stats)
+}
+
+pub(crate) fn in_place_drawn() -> Result<()> {
+    look_drawn(Mode::InPlace)
+}
+
+pub(crate) fn punch_drawn() -> Result<()> {
+    look_drawn(Mode::Punch)
+}
+
+pub(crate) fn resize_drawn() -> Result<()> {
+    look_drawn(Mode::Resize)
 }
 
 pub(crate) fn flip_copy() -> Result<()> {

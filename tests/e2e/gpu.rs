@@ -39,6 +39,17 @@ const FORMATS: [Format; 5] =
 const BEFORE: u8 = 0x40;
 /// A node on which memory can be made without a GPU: the other kind of node lends none.
 const NODE: &str = "/dev/dri/card0";
+/// What a viewer's environment must have for its copies to be drawn.
+pub(crate) const SOFTWARE: (&str, &str) = ("FANLIGHT_GPU", "software");
+
+/// Fails unless that viewer, which says what it does (`-v`), draws all of its copies.
+pub(crate) fn draws(viewer: &mut Viewer) -> Result<()> {
+    let log = viewer.child().output(Output::Err)?;
+    if log.contains("copies of dma-bufs are drawn") && !log.contains("the CPU copies") {
+        return Ok(());
+    }
+    Err(viewer.child().failure("doesn't draw its copies"))
+}
 
 fn udmabuf(bytes: u64) -> std::io::Result<OwnedFd> {
     sys::create_udmabuf(sys::own_memfd("target", bytes)?.as_fd(), 0, bytes)
@@ -345,15 +356,12 @@ pub(crate) fn weston() -> Result<()> {
         "view-gpu",
         "qemu:paint",
         &["-v", "--present", "copy"],
-        &[("FANLIGHT_GPU", "software")],
+        &[SOFTWARE],
         (&bus, &weston),
         &dir,
     )?;
     viewer.wait_count("frames", 1, soon())?;
     same("screenshot and pattern", &weston.screenshot()?, &pattern::expected(frame, 640, 480))?;
-    let log = viewer.child().output(Output::Err)?;
-    if !log.contains("copies of dma-bufs are drawn") || log.contains("the CPU copies") {
-        return Err(viewer.child().failure("doesn't draw its copies"));
-    }
+    draws(&mut viewer)?;
     viewer.finish(soon()).map(|_| ())
 }
