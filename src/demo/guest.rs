@@ -176,12 +176,12 @@ impl Guest {
         self.painter.store(&buffer.pages, seen, height).map_err(DemoError::memory)?;
         let Size { width, height } = self.painter.size();
         let whole = Rect { x: 0, y: 0, width, height };
+        let replaced = self.server.replacements();
         if self.shown != Some(index) || std::mem::take(&mut self.refused) {
             self.server.scanout(self.console, buffer.id, whole, Transform::Normal)?;
             self.shown = Some(index);
         }
         let frame = self.frame;
-        let replaced = self.server.replacements();
         // Before the update, whose answer can't be counted before its frame.
         self.handle.note(|progress| progress.frame = frame);
         let update = self.server.update(self.console, self.buffers[index].id, &[])?;

@@ -178,8 +178,10 @@ impl Gpu {
         if begun.fence.as_ref().is_some_and(|fence| !is_signalled(fence)) {
             return None;
         }
-        // Closing it also ends the wait for it.
-        begun.fence = None;
+        if let Some(fence) = begun.fence.take() {
+            // Closing it would not end the wait for it: the driver may keep the same file.
+            let _ = epoll::delete(&self.wait, &fence);
+        }
         Some(begun.target)
     }
 
