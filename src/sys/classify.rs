@@ -11,6 +11,8 @@ use crate::frame::{Memory, Storage, StorageId};
 
 /// `DMA_BUF_MAGIC` of linux/magic.h: the file system that every dma-buf lives in.
 const DMA_BUF_MAGIC: u64 = 0x444d_4142;
+/// `TMPFS_MAGIC` and `HUGETLBFS_MAGIC`: the file systems that every memfd lives in.
+const MEMORY_MAGICS: [u64; 2] = [0x0102_1994, 0x9584_58f6];
 
 /// What an fd turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,16 +44,22 @@ pub enum ClassifyError {
     Io(#[from] io::Error),
 }
 
-/// Examines an fd: a dma-buf by its file system, a memfd by being a regular file.
+/// Examines an fd: dma-bufs and files in memory are known by their file systems. To read a file of
+/// any other could take as long as whoever serves it wants.
 pub fn classify(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
     let stat = fstat(fd).map_err(io::Error::from)?;
     let magic = fstatfs(fd).map_err(io::Error::from)?.f_type;
-    if u64::try_from(magic) == Ok(DMA_BUF_MAGIC) {
+    // Negative where a magic number with its highest bit set comes in 32 bits.
+    let magic = magic as u64 & u64::from(u32::MAX);
+    if magic == DMA_BUF_MAGIC {
         let size = seek(fd, SeekFrom::End(0)).map_err(io::Error::from)?;
         let memory = Memory::DmaBuf { exporter: exporter(fd)? };
         return Ok(Identity { dev: stat.st_dev, ino: stat.st_ino, size, memory });
     }
     match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile if !MEMORY_MAGICS.contains(&magic) => {
+            Err(ClassifyError::Other("a file that is not in memory"))
+        }
         FileType::RegularFile => {
             let seals = fcntl_get_seals(fd).unwrap_or(SealFlags::empty());
             let memory = Memory::Memfd { shrink_sealed: seals.contains(SealFlags::SHRINK) };
