@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use super::ConsoleId;
 use crate::frame::BufferId;
 
@@ -97,16 +99,38 @@ pub enum ServeError {
         limit_mb: u64,
     },
     /// The ioctl failed all the same.
-    #[error(
-        "no dma-buf can be made of guest memory ({0}): load the module udmabuf, and have the rights to /dev/udmabuf (the group kvm)"
-    )]
+    #[error("no dma-buf can be made of guest memory ({0}): {remedy}", remedy = udmabuf_remedy(.0))]
     Udmabuf(io::Error),
-    /// No PAGEMAP_SCAN.
-    #[error("can't tell whether guest pages were replaced ({0}): that needs Linux 6.7")]
+    /// No PAGEMAP_SCAN, or no more fds or memory for it.
+    #[error("can't tell whether guest pages were replaced ({0}): {remedy}", remedy = freshness_remedy(.0))]
     Freshness(io::Error),
     /// The pages change all the time.
     #[error(
         "the guest's pages were replaced {0} times while a dma-buf was made of them: try again with the next frame"
     )]
     Restless(u32),
+}
+
+const MORE_FDS: &str = "let this process have more file descriptors (ulimit -n)";
+const MORE_MEMORY: &str = "the guest's memory wants room that the host hasn't got";
+
+fn udmabuf_remedy(error: &io::Error) -> &'static str {
+    match Errno::from_io_error(error) {
+        Some(Errno::NOENT | Errno::NODEV | Errno::NXIO) => "load the module udmabuf",
+        Some(Errno::ACCESS | Errno::PERM) => {
+            "this user needs the rights to /dev/udmabuf (often those of the group kvm)"
+        }
+        Some(Errno::MFILE | Errno::NFILE) => MORE_FDS,
+        Some(Errno::NOMEM) => MORE_MEMORY,
+        Some(Errno::BADFD) => "guest memory has to be memfds",
+        _ => "see what the kernel's log says of udmabuf",
+    }
+}
+
+fn freshness_remedy(error: &io::Error) -> &'static str {
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE) => MORE_FDS,
+        Some(Errno::NOMEM) => MORE_MEMORY,
+        _ => "that needs Linux 6.7 and /proc",
+    }
 }
