@@ -239,7 +239,10 @@ impl Listener {
         if planes == 0 || planes > PLANES_MAX {
             return Err(failed(format!("the buffer has {count} planes: 1 to {PLANES_MAX} can be")));
         }
-        if offsets.len() < planes || strides.len() < planes || fds.len() > PLANES_MAX {
+        // One fd is for all planes; of others it couldn't be told which plane they are for.
+        let for_each = fds.len() <= 1 || fds.len() >= planes;
+        let too_many = fds.len() > PLANES_MAX;
+        if offsets.len() < planes || strides.len() < planes || !for_each || too_many {
             return Err(failed(format!(
                 "{count} planes, but {} offsets, {} strides and {} file descriptors",
                 offsets.len(),
