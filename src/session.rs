@@ -270,9 +270,14 @@ impl<K: Sink> Session<K> {
             Memory::DmaBuf { exporter } => FENCING_EXPORTERS.contains(&exporter.as_str()),
             Memory::Memfd { .. } => false,
         };
-        // Memory that is known keeps the fds, and with them the mappings, that it came with first.
+        // Memory that is known keeps the fds, and with them the mappings, that it came with first;
+        // unless it has grown.
         let id = storage.id;
-        let storage = Rc::clone(self.storages.entry(id).or_insert_with(|| Rc::new(storage)));
+        let storage = match self.storages.get(&id).filter(|known| known.size >= storage.size) {
+            Some(known) => Rc::clone(known),
+            None => Rc::new(storage),
+        };
+        self.storages.insert(id, Rc::clone(&storage));
         self.current = Some(Buffer { id: buffer, storage, layout, visible, transform });
         let announced = Announced { buffer, storage: id, layout, visible, transform, fenced };
         self.handle(Input::Scanout(announced));

@@ -67,6 +67,8 @@ impl From<io::Error> for CopyError {
 #[derive(Debug)]
 pub struct Reader {
     access: Access,
+    /// Bytes of the storage, as it was announced then.
+    size: u64,
 }
 
 #[derive(Debug)]
@@ -93,7 +95,7 @@ impl Reader {
             }
             Memory::Memfd { shrink_sealed: false } => Access::File(fd.try_clone()?),
         };
-        Ok(Self { access })
+        Ok(Self { access, size: storage.size })
     }
 
     fn rows(&self) -> io::Result<Rows<'_>> {
@@ -115,7 +117,13 @@ impl Readers {
     /// The reader of `storage`.
     pub fn of(&mut self, storage: &Storage) -> Result<&Reader, CopyError> {
         let index = match self.0.iter().position(|(id, _)| *id == storage.id) {
-            Some(index) => index,
+            Some(index) => {
+                // A memfd can grow.
+                if self.0[index].1.size < storage.size {
+                    self.0[index].1 = Reader::open(storage)?;
+                }
+                index
+            }
             None => {
                 self.0.push((storage.id, Reader::open(storage)?));
                 self.0.len() - 1
