@@ -14,6 +14,8 @@ use std::fmt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rustix::event::{EventfdFlags, eventfd};
+
 pub use error::SourceError;
 pub use uri::{Bus, FORMS, Uri, UriError};
 
@@ -103,6 +105,15 @@ pub fn open_stream(
         Uri::Demo(_) => Err(SourceError::NoStream),
         other => qemu::open(qemu::Target::Stream(stream, other.clone()), options),
     }
+}
+
+/// Why a connection is over where its fds couldn't be received.
+const NO_FDS: &str = "this process has no file descriptors left for the guest's buffers: let it have more \
+    (ulimit -n), and connect again";
+
+/// Whether this process may open no more fds. The kernel then drops those that messages bring.
+fn out_of_fds() -> bool {
+    eventfd(0, EventfdFlags::CLOEXEC).is_err()
 }
 
 /// Every console of every virtual machine on a message bus. Blocks for `options.time_limit` at most.

@@ -75,7 +75,9 @@ impl WireSource {
     /// Handles what has arrived.
     fn read(&self) {
         let Some(guard) = self.connection.prepare_read() else { return };
-        if let Err(error) = guard.read() {
+        let read = guard.read();
+        self.link.check_fds();
+        if let Err(error) = read {
             self.link.broke(&error);
         }
     }

@@ -99,6 +99,11 @@ impl Console {
         }
     }
 
+    /// Whether a buffer was named whose announcement isn't complete.
+    pub(super) fn is_announcing(&self) -> bool {
+        self.buffers.values().any(|buffer| !buffer.done && !buffer.gone)
+    }
+
     /// What the next event waits for, if for anything but the backend.
     pub(super) fn fence(&self) -> Option<OwnedFd> {
         match self.queue.front() {

@@ -19,6 +19,7 @@ use crate::protocol::client::guest_buffer_v1::GuestBufferV1;
 use crate::protocol::client::guest_console_v1::{self, GuestConsoleV1, State};
 use crate::protocol::client::guest_scanout_manager_v1::{self, GuestScanoutManagerV1};
 use crate::protocol::{MANAGER, VERSION};
+use crate::source::{NO_FDS, out_of_fds};
 use crate::sys::Classify;
 
 /// Consoles that are listened to.
@@ -113,6 +114,17 @@ impl Link {
 
     pub(super) fn answer_invalidation(&self) {
         self.lock().console.answer_invalidation();
+    }
+
+    /// Where fds run out the kernel drops those that come, and the next ones would be taken for them:
+    /// other memory than the backend means would be shown. An announcement that isn't complete is
+    /// where that can be seen.
+    pub(super) fn check_fds(&self) {
+        let mut inner = self.lock();
+        if inner.console.is_announcing() && out_of_fds() {
+            inner.fault.get_or_insert_with(|| NO_FDS.to_owned());
+            self.hang_up();
+        }
     }
 
     /// Reading has failed.
