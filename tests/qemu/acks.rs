@@ -47,17 +47,22 @@ fn a_refusal_is_an_error_reply() {
     assert!(text.contains("current buffer"), "{text}");
 }
 
+/// The scanout got lost in QEMU's queue, and its update comes. The user goes on seeing what there was;
+/// the guest gets an error at once instead of QEMU's second. Of `ScanoutDMABUF2`, which we offer, QEMU
+/// loses none.
 #[test]
-fn an_update_of_nothing_is_refused_at_once() {
+fn f05_28_an_update_of_nothing_is_refused_at_once() {
     let (mut source, mut qemu) = new();
+    assert!(qemu.optional.iter().any(|name| name == DMABUF2));
     let (_, text) = qemu.call(LISTENER, "UpdateDMABUF", &(0, 0, 1, 1)).unwrap_err();
     assert!(text.contains("no scanout"), "{text}");
     qemu.call(fake_qemu::MAP, "UpdateMap", &(0, 0, 1, 1)).unwrap_err();
     assert!(source.poll().is_none());
 }
 
+/// QEMU dies while an update waits for its ack. The user is told why; an ack that comes later is for nobody.
 #[test]
-fn qemu_killed_in_the_middle_of_a_frame() {
+fn f05_33_qemu_killed_in_the_middle_of_a_frame() {
     let (mut source, mut qemu) = new();
     announce(&mut qemu, &memory(4096), 32, 32).unwrap();
     let shown = scanout(&mut source);
@@ -70,6 +75,29 @@ fn qemu_killed_in_the_middle_of_a_frame() {
     assert!(reason.contains("killed"), "{reason}");
     ack.settle(Verdict::Done);
     assert!(source.poll().is_none());
+}
+
+/// A QEMU that was started again says the same things with the same serial numbers. The user sees its
+/// own frames only; it gets no ack that was meant for the one before.
+#[test]
+fn f05_34_a_qemu_that_starts_again_is_not_taken_for_the_one_before() {
+    let mut buffers = Vec::new();
+    let mut acks = Vec::new();
+    for _ in 0..3 {
+        let (mut source, mut qemu) = new();
+        announce(&mut qemu, &memory(4096), 32, 32).unwrap();
+        buffers.push(scanout(&mut source).buffer);
+        let serial = send_update(&qemu, (0, 0, 32, 32));
+        let (buffer, _, ack) = update(&mut source);
+        assert_eq!(Some(&buffer), buffers.last());
+        // What is left of those before is settled only now.
+        acks.drain(..).for_each(drop);
+        assert!(!qemu.is_replied(serial));
+        acks.push(ack);
+        qemu.kill();
+        assert!(matches!(next(&mut source), SourceEvent::Lost(_)));
+    }
+    assert!(buffers.is_sorted_by(|a, b| a < b), "no id comes twice: {buffers:?}");
 }
 
 #[test]

@@ -2,7 +2,11 @@
 //! and the connection stay.
 
 use std::fs::File;
+use std::os::unix::net::UnixStream;
 
+use fanlight::frame::{Memory, Modifier};
+use rustix::event::{EventfdFlags, eventfd};
+use rustix::fs::{Mode, OFlags};
 use zbus::{Fd, Message};
 
 use super::*;
@@ -15,8 +19,10 @@ fn good(fd: &OwnedFd) -> V2<'_> {
     (vec![Fd::from(fd.as_fd())], 0, 0, 32, 32, vec![0], vec![128], 1, XR24, 32, 32, INVALID, false)
 }
 
+/// Sizes, strides, offsets and counts that overflow, or that no memory could hold. The user keeps the
+/// last good picture; the guest gets an error for each, and for updates of what was refused.
 #[test]
-fn spoilt_announcements_are_refused_and_the_last_good_one_stays() {
+fn f05_23_impossible_geometry_is_refused_and_the_next_good_buffer_counts() {
     let (mut source, mut qemu) = new();
     let fd = memory(4096);
     qemu.call(DMABUF2, "ScanoutDMABUF2", &good(&fd)).unwrap();
@@ -50,12 +56,28 @@ fn spoilt_announcements_are_refused_and_the_last_good_one_stays() {
     scanout(&mut source);
 }
 
+/// Fds that are no memory: QEMU's standard input instead of a map's handle was seen. The user keeps the
+/// last picture; the guest's QEMU gets an error that names what it sent, and falls back.
 #[test]
-fn what_is_no_memory_is_refused() {
+fn f05_20_what_is_no_memory_is_refused() {
     let (mut source, mut qemu) = new();
     let null = File::open("/dev/null").unwrap();
+    let elsewhere = File::open("/proc/self/status").unwrap();
+    let folder = File::open("/").unwrap();
+    let event = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
     let (pipe, _write) = rustix::pipe::pipe().unwrap();
-    for (fd, part) in [(null.as_fd(), "a character device"), (pipe.as_fd(), "a pipe")] {
+    let (socket, _peer) = UnixStream::pair().unwrap();
+    let path = OFlags::PATH | OFlags::CLOEXEC;
+    let handle = rustix::fs::open("/dev/null", path, Mode::empty()).unwrap();
+    for (fd, part) in [
+        (null.as_fd(), "a character device"),
+        (handle.as_fd(), "a character device"),
+        (pipe.as_fd(), "a pipe"),
+        (socket.as_fd(), "a socket"),
+        (folder.as_fd(), "a directory"),
+        (event.as_fd(), "something else"),
+        (elsewhere.as_fd(), "a file that is not in memory"),
+    ] {
         let body = (Fd::from(fd), 0_u32, 32_u32, 32_u32, 128_u32, 0x2002_0888_u32);
         let (_, text) = qemu.call(MAP, "ScanoutMap", &body).unwrap_err();
         assert!(text.contains(part), "{text}");
@@ -66,14 +88,105 @@ fn what_is_no_memory_is_refused() {
     assert!(source.poll().is_none());
 }
 
+/// A memfd where a dma-buf is promised, and the reverse (a QEMU shares blobs as maps). The user sees
+/// either; the guest is acked where QEMU waits, and nothing is owed for a map.
 #[test]
-fn a_map_that_is_too_small_is_refused() {
+fn f05_21_an_fd_counts_as_what_it_is_and_not_as_what_it_came_as() {
+    let (mut source, mut qemu) = connect(VM, &Options::default());
+    announce(&mut qemu, &memory(4096), 32, 32).unwrap();
+    let shown = scanout(&mut source);
+    assert_eq!(shown.storage.memory, Memory::Memfd { shrink_sealed: true });
+    assert_eq!(shown.layout.modifier, Modifier::LINEAR);
+    let serial = send_update(&qemu, (0, 0, 32, 32));
+    drop(update(&mut source));
+    qemu.reply(serial).unwrap();
+
     let (mut source, mut qemu) = new();
     let fd = memory(4096);
-    let body = (Fd::from(fd.as_fd()), 1_u32, 32_u32, 32_u32, 128_u32, 0x2002_0888_u32);
-    let (_, text) = qemu.call(MAP, "ScanoutMap", &body).unwrap_err();
-    assert!(text.contains("ends at byte 4097"), "{text}");
+    let body = (Fd::from(fd.as_fd()), 0_u32, 32_u32, 32_u32, 128_u32, 0x2002_0888_u32);
+    qemu.call(MAP, "ScanoutMap", &body).unwrap();
+    let shown = scanout(&mut source);
+    assert_eq!(shown.storage.memory, Memory::DmaBuf { exporter: "udmabuf".to_owned() });
+    qemu.call(MAP, "UpdateMap", &(0, 0, 32, 32)).unwrap();
+    let (buffer, _, ack) = update(&mut source);
+    assert_eq!((buffer, ack.is_owed()), (shown.buffer, false));
+}
+
+/// Fewer fds than planes, but more than one, and more fds than there can be planes. The user keeps the
+/// last picture, because it can't be known which plane lies where; the guest gets an error. One fd for
+/// all planes is fine, and so are fds that nothing lies in.
+#[test]
+fn f05_22_fds_that_do_not_fit_the_planes_are_refused() {
+    let (mut source, mut qemu) = new();
+    let memories: Vec<_> = (0..5).map(|_| memory(1 << 16)).collect();
+    let mut call = |count: usize, planes: u32| {
+        let fds = memories[..count].iter().map(|fd| Fd::from(fd.as_fd())).collect();
+        let mut body = good(&memories[0]);
+        (body.0, body.7) = (fds, planes);
+        (body.5, body.6) = (vec![0; 4], vec![128; 4]);
+        qemu.call(DMABUF2, "ScanoutDMABUF2", &body).map(drop).map_err(|(_, text)| text)
+    };
+    for (count, planes) in [(0, 1), (2, 3), (3, 4), (5, 4), (5, 1)] {
+        let text = call(count, planes).unwrap_err();
+        assert!(text.contains("file descriptor"), "{text}");
+    }
+    for (count, planes) in [(1, 4), (4, 4), (3, 2)] {
+        call(count, planes).unwrap();
+        let shown = scanout(&mut source);
+        let used = count.min(planes as usize);
+        assert_eq!((shown.layout.plane_count, shown.storage.fds.len()), (planes as u8, used));
+    }
     assert!(source.poll().is_none());
+}
+
+/// A visible part that isn't within the buffer. The user keeps the last picture; the guest gets an
+/// error, and a part that is within counts.
+#[test]
+fn f05_24_a_part_outside_of_the_buffer_is_refused() {
+    let (mut source, mut qemu) = new();
+    let fd = memory(4096);
+    let mut call = |(x, y, width, height): (u32, u32, u32, u32)| {
+        let mut body = good(&fd);
+        (body.1, body.2, body.3, body.4) = (x, y, width, height);
+        qemu.call(DMABUF2, "ScanoutDMABUF2", &body).map(drop).map_err(|(_, text)| text)
+    };
+    for part in [
+        (0, 0, 33, 32),
+        (0, 0, 32, 33),
+        (1, 0, 32, 32),
+        (32, 0, 1, 1),
+        (0, 0, 0, 32),
+        (0, 0, 32, 0),
+        (u32::MAX, 0, 2, 32),
+        (0, u32::MAX, 32, u32::MAX),
+    ] {
+        let text = call(part).unwrap_err();
+        assert!(text.contains("empty or not within"), "{part:?}: {text}");
+    }
+    assert!(source.poll().is_none());
+    call((31, 30, 1, 2)).unwrap();
+    assert_eq!(scanout(&mut source).visible, Rect { x: 31, y: 30, width: 1, height: 2 });
+}
+
+/// A dma-buf smaller than announced, by a row, a byte and a plane. The user keeps the last picture; the
+/// guest gets an error that says how much is missing.
+#[test]
+fn f05_25_a_buffer_larger_than_its_memory_is_refused() {
+    let (mut source, mut qemu) = new();
+    let (page, byte_less) = (memory(4096), memory(4095));
+    for (fd, (width, height), end) in
+        [(&page, (32, 33), 4224), (&byte_less, (32, 32), 4096), (&page, (1024, 1024), 4_194_304)]
+    {
+        let text = announce(&mut qemu, fd, width, height).unwrap_err();
+        assert!(text.contains(&format!("ends at byte {end}")), "{text}");
+    }
+    let mut body = good(&page);
+    (body.5, body.6, body.7) = (vec![0, 4000], vec![128, 128], 2);
+    let (_, text) = qemu.call(DMABUF2, "ScanoutDMABUF2", &body).unwrap_err();
+    assert!(text.contains("plane 1 ends at byte 4128"), "{text}");
+    assert!(source.poll().is_none());
+    announce(&mut qemu, &page, 32, 32).unwrap();
+    scanout(&mut source);
 }
 
 #[test]
@@ -101,9 +214,10 @@ fn what_is_not_understood_gets_the_right_error() {
     assert!(get.is_ok());
 }
 
+/// An index of no fd in the message, as -1 would be. The user keeps the last picture; the guest gets an error.
 #[test]
 #[allow(unsafe_code)]
-fn a_file_descriptor_that_is_not_there_is_refused() {
+fn f05_22_a_file_descriptor_that_is_not_there_is_refused() {
     let (mut source, mut qemu) = new();
     // Body of ScanoutDMABUF: the number of an fd in the message, and zeros.
     for index in [0_u32, 7, u32::MAX] {

@@ -174,8 +174,10 @@ fn a_qemu_from_before_version_2_works() {
     qemu.reply(serial).unwrap();
 }
 
+/// Calls of three interfaces, faster than they are taken. The user never sees an update for another
+/// buffer than it was for; the guest gets its replies in order, and waits when nobody keeps up.
 #[test]
-fn a_burst_across_all_interfaces_keeps_its_order() {
+fn f05_31_a_burst_across_all_interfaces_keeps_its_order() {
     let (mut source, mut qemu) = new();
     // On a thread of its own: QEMU is stopped when the session doesn't keep up.
     let burst = std::thread::spawn(move || {

@@ -88,9 +88,10 @@ fn mapped_memory_that_is_not_sealed_is_shown() {
     assert_eq!(stage.pixels(second), colours(&memory.rows()));
 }
 
-/// Without it a guest could kill the viewer by shrinking its memory while it is copied.
+/// A memfd is truncated under the copy. The user keeps the last good picture, and no signal ends the
+/// viewer; the guest goes on, and its next good memory is shown.
 #[test]
-fn memory_that_shrinks_leaves_the_last_good_picture() {
+fn f05_18_memory_that_shrinks_leaves_the_last_good_picture() {
     let mut stage = memfds();
     let memory = unsealed();
     stage.qemu().call(MAP, "ScanoutMap", &map(&memory.file)).unwrap();

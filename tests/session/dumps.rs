@@ -139,9 +139,11 @@ fn a_crop_and_a_flip_are_honoured_to_the_pixel() {
     }
 }
 
-/// Without it a console that a guest comes back to could show what it held when it was last seen.
+/// The same memory under a new name, nothing else changed. The user sees what the guest drew since,
+/// all of it; the guest gets its ack once that is copied. Without it a console that a guest comes
+/// back to could show what it held when it was last seen.
 #[test]
-fn memory_that_comes_back_is_read_anew_and_whole() {
+fn f05_07_memory_announced_again_is_read_anew_and_whole() {
     let folder = tempfile::tempdir().unwrap();
     let (mut capture, mut qemu) = capture(folder.path());
     let [console, game] = [0, 1].map(|_| Memory::new(SIZE));

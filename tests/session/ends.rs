@@ -48,10 +48,10 @@ fn when_the_user_closes_the_window_the_guest_goes_on() {
     stage.acked(owed);
 }
 
-/// Without it the last picture of a QEMU that died could hold its memory for ever, or be that memory
-/// and turn into something else.
+/// QEMU dies while the compositor still reads. The user keeps the last picture, as a copy; the memory is
+/// let go once it is released. Without it that could hold it for ever, or turn into something else.
 #[test]
-fn when_qemu_dies_its_last_picture_stays_as_a_copy_and_its_memory_is_let_go() {
+fn f05_33_when_qemu_dies_its_last_picture_stays_as_a_copy_and_its_memory_is_let_go() {
     let memories = [0, 1].map(|_| Memory::new(SIZE));
     memories[1].paint(42);
     let (mut stage, [one, two], _) = in_the_middle_of_a_frame(&memories);

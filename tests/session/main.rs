@@ -14,6 +14,7 @@ mod copies;
 mod direct;
 mod dumps;
 mod ends;
+mod faults;
 mod hostile;
 mod late;
 mod points;

@@ -268,6 +268,14 @@ impl Stage {
         })
     }
 
+    /// The strides of the dma-buf behind a buffer, plane by plane.
+    pub fn dmabuf_strides(&self, buffer: usize) -> Vec<u32> {
+        self.compositor.with(|server| match &server.surfaces.buffers[buffer].pixels {
+            Pixels::Dmabuf { planes, .. } => planes.iter().map(|plane| plane.stride).collect(),
+            other => panic!("{other:?} is no dma-buf"),
+        })
+    }
+
     /// Blue, green and red of a buffer's pixels.
     pub fn pixels(&self, buffer: usize) -> Vec<Vec<[u8; 3]>> {
         colours(&self.compositor.with(|server| server.surfaces.buffers[buffer].rows()))

@@ -50,8 +50,10 @@ fn in_place_only_the_damage_is_copied() {
     assert!((3 * 8..=whole * 2 + 3 * 8).contains(&copied), "{copied}");
 }
 
+/// An update of a buffer whose scanout got lost. The user goes on seeing the one that is shown; the guest
+/// gets a refusal, which says that a scanout is to be said again.
 #[test]
-fn an_update_of_what_is_not_shown_is_refused_and_what_follows_is_not() {
+fn f05_28_an_update_whose_scanout_never_came_is_refused() {
     let mut stage = Stage::new(CALM);
     let pictures = [Picture::new(), Picture::new()];
     let buffers = [stage.add(&pictures[0]), stage.add(&pictures[1])];
@@ -64,9 +66,10 @@ fn an_update_of_what_is_not_shown_is_refused_and_what_follows_is_not() {
     assert_eq!(stage.seen(), Some(7));
 }
 
-/// Without: geometry of the backend's is believed, or costs the user the display.
+/// A dma-buf smaller than its layout says. The user keeps the picture; the guest gets a refusal, and its
+/// next good buffer is shown.
 #[test]
-fn a_buffer_that_is_too_small_is_refused_and_the_next_is_shown() {
+fn f05_25_a_buffer_that_is_too_small_is_refused_and_the_next_is_shown() {
     let mut stage = Stage::new(CALM);
     let (small, good) = (Picture::new(), Picture::new());
     let huge = layout(Size { width: 4096, height: 4096 });
@@ -186,9 +189,9 @@ fn what_the_user_does_reaches_the_backend() {
     assert_eq!(inputs, expected);
 }
 
-/// Without: a guest hangs because its viewer does.
+/// A viewer whose thread is stuck. It sees nothing new; the guest gets its answer at the limit.
 #[test]
-fn an_answer_that_never_comes_is_not_waited_for() {
+fn f05_35_an_answer_that_never_comes_is_not_waited_for() {
     let limit = Duration::from_millis(20);
     let mut server = Server::new("vm", "", serve::Options { answer_limit: limit, ..CALM }).unwrap();
     let console = server.add_console(Kind::Graphic, "screen").unwrap();

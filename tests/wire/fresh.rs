@@ -51,7 +51,9 @@ fn stage(check_freshness: bool, guest: &Guest) -> Option<(Stage, BufferId)> {
     match stage.server.add_buffer(stage.console, layout(SIZE), Memory::Guest(memory)) {
         Ok(buffer) => Some((stage, buffer)),
         Err(error @ ServeError::Freshness(_)) => {
-            eprintln!("SKIP: {error}");
+            // libtest names its threads after the tests.
+            let test = std::thread::current().name().unwrap_or_default().to_owned();
+            eprintln!("SKIP {test}: {error}");
             None
         }
         Err(error) => panic!("{error}"),
@@ -119,6 +121,23 @@ fn a_viewer_that_comes_later_sees_fresh_pages() {
     guest.draw(2);
     let mut viewer = viewer(&mut stage);
     assert_eq!(first_picture(&mut stage, &mut viewer), 2);
+}
+
+/// A page is punched out and nobody fills it again. The user sees zeros there, as the guest would, and
+/// not what lay there before; the guest gets its ack.
+#[test]
+fn f05_14_a_page_that_is_gone_is_shown_as_zeros() {
+    let guest = Guest::new();
+    guest.draw(1);
+    let Some((mut stage, buffer)) = stage(true, &guest) else { return };
+    stage.show(buffer);
+    let frame = stage.update(buffer, &[]);
+    assert_eq!(stage.answer(frame), Answer::Acked);
+    assert_eq!(stage.seen(), Some(1));
+    guest.punch(1);
+    let frame = stage.update(buffer, &[]);
+    assert_eq!(stage.answer(frame), Answer::Acked);
+    assert_eq!((stage.seen(), stage.server.replacements()), (Some(0), 1));
 }
 
 /// So that the tests above can fail.

@@ -13,9 +13,9 @@ use crate::viewer::{CONSOLE, MANAGER, Message, Peer, REGISTRY, SERVERS, ask, say
 const XR24: u32 = fanlight::frame::Format::XRGB8888.0;
 
 /// A backend by hand, and our source at the other end.
-struct Backend {
-    peer: Peer,
-    source: Box<dyn Source>,
+pub struct Backend {
+    pub peer: Peer,
+    pub source: Box<dyn Source>,
 }
 
 fn greet(peer: &Peer, version: u32) {
@@ -29,7 +29,7 @@ fn greet(peer: &Peer, version: u32) {
 }
 
 impl Backend {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (ours, theirs) = UnixStream::pair().unwrap();
         let mut peer = Peer::new(ours);
         // All that it will be asked is known before.
@@ -42,19 +42,19 @@ impl Backend {
         Self { peer, source }
     }
 
-    fn say(&self, opcode: u16, words: &[u32]) {
+    pub fn say(&self, opcode: u16, words: &[u32]) {
         self.peer.say(CONSOLE, opcode, words, None);
     }
 
     /// A whole buffer of 8x4 pixels.
-    fn buffer(&self, id: u32, fd: BorrowedFd<'_>) {
+    pub fn buffer(&self, id: u32, fd: BorrowedFd<'_>) {
         self.say(say::BUFFER, &[id]);
         self.peer.say(id, say::PLANE, &[0, 32], Some(fd));
         self.peer.say(id, say::LAYOUT, &[8, 4, XR24, 0, 0], None);
         self.peer.say(id, say::DONE, &[], None);
     }
 
-    fn next(&mut self) -> SourceEvent {
+    pub fn next(&mut self) -> SourceEvent {
         let end = Instant::now() + PATIENCE;
         loop {
             if let Some(event) = self.source.poll() {
@@ -64,7 +64,7 @@ impl Backend {
         }
     }
 
-    fn lost(&mut self) -> String {
+    pub fn lost(&mut self) -> String {
         loop {
             if let SourceEvent::Lost(reason) = self.next() {
                 assert!(self.source.poll().is_none(), "it is the last event");
@@ -74,7 +74,7 @@ impl Backend {
     }
 
     /// The next request to the console.
-    fn asked(&mut self) -> Message {
+    pub fn asked(&mut self) -> Message {
         let end = Instant::now() + PATIENCE;
         loop {
             self.peer.read();
@@ -100,8 +100,9 @@ fn memory() -> OwnedFd {
     Picture::new().fd()
 }
 
+/// Frame numbers that go back or wrap around. The user sees each frame; the guest gets the ack of that very one.
 #[test]
-fn frames_and_their_answers() {
+fn f05_50_frame_numbers_at_the_end_and_back_at_the_start_are_as_good_as_others() {
     let mut backend = Backend::new();
     backend.buffer(SERVERS, memory().as_fd());
     backend.say(say::SCANOUT, &[SERVERS, 0, 0, 8, 4, 0]);
@@ -121,8 +122,9 @@ fn frames_and_their_answers() {
     assert_eq!(backend.asked().words, [9]);
 }
 
+/// The backend dies between a scanout and its update. The user gets the scanout, and is told why no more comes.
 #[test]
-fn it_dies_in_the_middle_of_a_frame() {
+fn f05_33_it_dies_in_the_middle_of_a_frame() {
     let mut backend = Backend::new();
     backend.buffer(SERVERS, memory().as_fd());
     backend.say(say::SCANOUT, &[SERVERS, 0, 0, 8, 4, 0]);
@@ -133,8 +135,10 @@ fn it_dies_in_the_middle_of_a_frame() {
     assert!(lost.contains("shut down or killed"), "{lost}");
 }
 
+/// Geometry that overflows or lies outside, and fds that are no memory. The user keeps the last picture;
+/// the guest gets a refusal for each update, and its next good buffer is shown.
 #[test]
-fn buffers_that_fail_a_check_are_refused_and_the_display_stays() {
+fn f05_23_buffers_that_fail_a_check_are_refused_and_the_display_stays() {
     let mut backend = Backend::new();
     let (pipe, _end) = rustix::pipe::pipe().unwrap();
     let null = std::fs::File::open("/dev/null").unwrap();

@@ -4,11 +4,17 @@
 #![cfg(all(feature = "wire", feature = "serve"))]
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub)]
 
+#[path = "../support/alone.rs"]
+mod alone;
 mod backend;
+mod faults;
 mod frames;
 mod fresh;
+#[path = "../support/hoard.rs"]
+mod hoard;
 mod hostile_backend;
 mod hostile_viewer;
+mod leaks;
 mod sockets;
 mod traps;
 mod viewer;

@@ -1,0 +1,32 @@
+//! Tests in a process of their own: they count what the process has, or take from it what others need.
+
+use std::process::Command;
+
+const ALONE: &str = "FANLIGHT_TEST_ALONE";
+
+/// Runs `test` in a process of its own. `module` and `name` are the calling test's.
+pub(crate) fn alone(module: &str, name: &str, test: impl FnOnce()) {
+    if std::env::var_os(ALONE).is_some() {
+        return test();
+    }
+    // Tests are named without their crate.
+    let path = match module.split_once("::") {
+        Some((_, module)) => format!("{module}::{name}"),
+        None => name.to_owned(),
+    };
+    let me = std::env::current_exe().unwrap();
+    let output =
+        Command::new(me).args(["--exact", &path, "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let [said, complained] = [&output.stdout, &output.stderr].map(|s| String::from_utf8_lossy(s));
+    // That it was skipped counts where it is read.
+    let lines = said.lines().chain(complained.lines());
+    lines.filter(|line| line.starts_with("SKIP ")).for_each(|line| println!("{line}"));
+    assert!(output.status.success() && said.contains("1 passed"), "{path}:\n{said}\n{complained}");
+}
+
+/// Open fds and mappings of this process.
+pub(crate) fn open_now() -> (usize, usize) {
+    let fds = std::fs::read_dir("/proc/self/fd").unwrap().count();
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
+    (fds, maps)
+}
