@@ -107,11 +107,12 @@ pub fn open_stream(
     }
 }
 
-/// Why a connection is over where its fds couldn't be received.
-const NO_FDS: &str = "this process has no file descriptors left for the guest's buffers: let it have more \
-    (ulimit -n), and connect again";
+/// Why a connection is over whose fds didn't arrive.
+const NO_FDS: &str = "file descriptors of the guest's buffers didn't arrive, because this process may have \
+    no more: raise its limit (ulimit -n) and connect again";
 
 /// Whether this process may open no more fds. The kernel then drops those that messages bring.
+#[cfg(feature = "wire")]
 fn out_of_fds() -> bool {
     eventfd(0, EventfdFlags::CLOEXEC).is_err()
 }

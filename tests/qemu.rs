@@ -1,7 +1,12 @@
 //! The QEMU source against a fake QEMU (`support/fake_qemu.rs`), trap by trap.
 
+#[path = "support/alone.rs"]
+#[allow(dead_code)]
+mod alone;
 #[path = "support/fake_qemu.rs"]
 mod fake_qemu;
+#[path = "support/hoard.rs"]
+mod hoard;
 
 #[path = "qemu/acks.rs"]
 mod acks;

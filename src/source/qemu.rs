@@ -30,7 +30,7 @@ use self::screen::{Letter, Screen};
 use self::vm::failed;
 use self::wait::{Bell, try_both, unless_rung};
 use super::mailbox::Mailbox;
-use super::{Bus, ConsoleInfo, NO_FDS, Opened, Options, SourceError, Uri, out_of_fds};
+use super::{Bus, ConsoleInfo, NO_FDS, Opened, Options, SourceError, Uri};
 use crate::frame::{Damage, Input};
 use crate::port::{Ack, Source, SourceEvent};
 
@@ -201,7 +201,7 @@ async fn serve(stream: MessageStream, mailbox: Arc<Mailbox<Letter>>, options: &O
             "QEMU closed the connection: the virtual machine was shut down or killed".to_owned()
         }
         // A message without the fds that it counts.
-        Some(zbus::Error::MissingParameter(_)) if out_of_fds() => NO_FDS.to_owned(),
+        Some(zbus::Error::MissingParameter(_)) => NO_FDS.to_owned(),
         Some(error) => {
             format!("QEMU sent what is not D-Bus ({error}), so the connection was closed")
         }

@@ -10,7 +10,9 @@ use rustix::fs::{Mode, OFlags};
 use zbus::{Fd, Message};
 
 use super::*;
+use crate::alone::alone;
 use crate::fake_qemu::MAP;
+use crate::hoard::take_all_fds;
 
 type V2<'a> = (Vec<Fd<'a>>, u32, u32, u32, u32, Vec<u32>, Vec<u32>, u32, u32, u32, u32, u64, bool);
 
@@ -232,4 +234,44 @@ fn f05_22_a_file_descriptor_that_is_not_there_is_refused() {
         assert_eq!(name, "org.freedesktop.DBus.Error.InvalidArgs");
     }
     assert!(source.poll().is_none());
+}
+
+/// The process has too few fds left when a buffer comes. The user keeps the last picture. Where the
+/// kernel has to drop the fd, he is told what to do, and QEMU sees that its listener has gone; where only
+/// we want one too many, the guest's QEMU gets an error, and its next buffer counts.
+#[test]
+fn f05_40_when_no_fds_are_left_the_source_says_so() {
+    alone(module_path!(), "f05_40_when_no_fds_are_left_the_source_says_so", || {
+        let (mut source, mut qemu) = new();
+        let fd = memory(4096);
+        announce(&mut qemu, &fd, 32, 32).unwrap();
+        scanout(&mut source);
+        let path = "/org/qemu/Display1/Listener";
+        let message = || {
+            let message = Message::method_call(path, "ScanoutDMABUF2").interface(DMABUF2);
+            message.build(&good(&fd)).unwrap()
+        };
+        let (refused, lost) = (message(), message());
+        // The fds of what came before are closed then.
+        qemu.call("org.freedesktop.DBus.Peer", "Ping", &()).unwrap();
+        let hoard = take_all_fds(1);
+        let serial = qemu.send_message(&refused);
+        let (_, text) = qemu.reply(serial).unwrap_err();
+        assert!(text.contains("os error 24"), "{text}");
+        drop(hoard);
+        announce(&mut qemu, &fd, 32, 32).unwrap();
+        scanout(&mut source);
+
+        qemu.call("org.freedesktop.DBus.Peer", "Ping", &()).unwrap();
+        let hoard = take_all_fds(0);
+        qemu.send_message(&lost);
+        let event = next(&mut source);
+        let SourceEvent::Lost(reason) = event else { panic!("{event:?}") };
+        assert!(reason.contains("ulimit -n"), "{reason}");
+        qemu.wait_closed();
+        drop(hoard);
+        let (mut source, mut qemu) = new();
+        announce(&mut qemu, &fd, 32, 32).unwrap();
+        scanout(&mut source);
+    });
 }

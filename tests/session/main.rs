@@ -4,6 +4,8 @@
 #![cfg(feature = "wayland")]
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub)]
 
+#[path = "../support/alone.rs"]
+mod alone;
 #[path = "../support/compositor.rs"]
 #[allow(dead_code)]
 mod compositor;
@@ -19,6 +21,7 @@ mod hostile;
 mod late;
 mod points;
 mod repack;
+mod scripted;
 mod spies;
 mod stage;
 
