@@ -9,6 +9,8 @@ mod compositor;
 mod demo;
 #[path = "e2e/ends.rs"]
 mod ends;
+#[path = "e2e/faults.rs"]
+mod faults;
 #[path = "e2e/flips.rs"]
 mod flips;
 #[path = "e2e/fresh.rs"]
@@ -70,10 +72,14 @@ const TESTS: &[Test] = &[
     ),
     test("sync_timelines_of_the_kernel_do_what_is_relied_on", sync::timelines),
     test("sync_releases_are_points_of_real_timelines", sync::releases),
-    test("fresh_replaced_pages_are_announced_exactly_then", fresh::replaced),
+    test("f05_13_pages_refilled_without_a_word_are_announced_exactly_then", fresh::replaced),
+    test("f05_14_pages_that_are_gone_are_shown_as_zeros", faults::zeros),
+    test("f05_15_a_hole_inside_of_a_huge_page_is_shown", faults::holes),
+    test("f05_16_a_dma_buf_of_pages_of_two_moments_is_made_once_more", faults::two_moments),
+    test("f05_17_pages_that_go_while_they_are_taken_are_taken_again", faults::storm),
     test("fresh_unchecked_is_stale", fresh::unchecked_is_stale),
     test("fresh_memory_of_ones_own_is_sealed", fresh::owned_is_sealed),
-    test("fresh_huge_pages", fresh::huge_pages),
+    test("f05_19_huge_pages_are_read_as_the_guest_has_them", fresh::huge_pages),
     test("demo_flip_direct_copies_nothing_and_forces_nothing", demo::flip_direct),
     test("demo_flip_copied_is_whole_and_newest", demo::flip_copy),
     test("demo_in_place_copied_is_whole_and_newest", demo::in_place_copy),
