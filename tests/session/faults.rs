@@ -117,26 +117,30 @@ fn f05_08_the_same_memory_in_another_layout_is_read_by_that() {
     assert_eq!(screen.shown(&v2(&memory.file, large)), Some(colours(&memory.rows())));
 }
 
-/// The same where the guest's memory is shown directly: each layout is imported by itself.
+/// The same where the guest's memory is shown directly: each layout is imported by itself, also when the
+/// import of the other one is free.
 #[test]
 fn f05_08_the_same_memory_in_another_layout_is_imported_anew() {
     let mut stage = Stage::open(Setup { present: Present::Direct, ..Setup::default() });
-    let memory = painted(1);
+    let [memory, other] = [1, 2].map(painted);
     let update = stage.flip(&memory.handle(), SIZE);
     let first = stage.frame(1);
+    stage.acked(update);
+    let update = stage.flip(&other.handle(), SIZE);
+    let second = stage.frame(2);
+    stage.release(first);
     stage.acked(update);
     let handle = memory.handle();
     let mut body = v2(&handle, (64, 24));
     body.6 = vec![512];
     stage.qemu().call(DMABUF2, "ScanoutDMABUF2", &body).unwrap();
     let update = stage.update((0, 0, 64, 24));
-    let second = stage.frame(2);
-    assert_ne!(first, second);
-    assert_eq!(stage.dmabuf(second), Some(memory.inode()));
-    assert_eq!(stage.dmabuf_strides(second), [512]);
-    stage.release(first);
+    let third = stage.frame(3);
+    stage.release(second);
     stage.acked(update);
-    assert_eq!(stage.session.stats().counts.imports, 2);
+    assert_eq!(stage.dmabuf(third), Some(memory.inode()));
+    assert_eq!([first, third].map(|shown| stage.dmabuf_strides(shown)), [[256], [512]]);
+    assert_eq!(stage.session.stats().counts.imports, 3);
 }
 
 /// Memory by a handle that can be neither read nor mapped (`O_PATH`), where a copy is wanted. The user
