@@ -52,7 +52,8 @@ fn f05_22_a_plane_without_its_fd_is_never_shown() {
     for _ in 0..1000 {
         backend.say(say::DAMAGE, &[0, 0, 1, 1]);
     }
-    backend.lost();
+    let lost = backend.lost();
+    assert!(lost.contains("without its file descriptor"), "{lost}");
 }
 
 /// More fds than messages want. The user sees what the messages say; all fds are closed with the
@@ -110,7 +111,8 @@ fn f05_24_a_part_outside_of_the_buffer_is_refused() {
 fn f05_30_an_update_of_a_replaced_buffer_is_refused_and_of_a_gone_one_ends_it() {
     let backend = Backend::new();
     let (old, new) = (Picture::new(), Picture::new());
-    (old.paint(1), new.paint(2));
+    old.paint(1);
+    new.paint(2);
     backend.buffer(SERVERS, old.fd().as_fd());
     backend.say(say::SCANOUT, &[SERVERS, 0, 0, 8, 4, 0]);
     backend.say(say::UPDATE, &[1, SERVERS]);
@@ -292,7 +294,8 @@ fn f05_40_when_no_fds_are_left_the_source_says_so() {
 }
 
 /// The same at the backend's end, when guest memory is to be watched and made a dma-buf of. The user
-/// sees nothing of it; the author gets the remedy, and what is there already goes on.
+/// sees nothing of it; the author gets the remedy, and what is there already goes on. A viewer that a
+/// buffer can't be sent to loses its connection, and the guest waits for nobody.
 #[test]
 fn f05_40_when_no_fds_are_left_the_server_says_so() {
     alone(module_path!(), "f05_40_when_no_fds_are_left_the_server_says_so", || {
@@ -313,6 +316,14 @@ fn f05_40_when_no_fds_are_left_the_server_says_so() {
         assert_eq!(stage.answer(frame), Answer::Acked);
         assert_eq!(stage.seen(), Some(2));
         drop(hoard);
+
+        let planes = Memory::Planes(vec![picture.fd()]);
+        let hoard = take_all_fds(0);
+        let unsent = stage.server.add_buffer(stage.console, layout(SIZE), planes).unwrap();
+        stage.until("the viewer's end", |stage| stage.session.lost().map(drop));
+        drop(hoard);
+        let frame = stage.update(unsent, &[]);
+        assert_eq!(stage.answer(frame), Answer::Acked);
     });
 }
 

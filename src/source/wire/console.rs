@@ -254,10 +254,9 @@ impl Console {
             Event::Cursor { pixels, width, height, hotspot_x, hotspot_y } => {
                 let size = Size { width, height };
                 let cursor = read_cursor(&pixels, size, (hotspot_x, hotspot_y))?;
-                let is_cursor =
-                    |q: &&mut Queued| matches!(q, Queued::Event(SourceEvent::Cursor(_)));
+                let same = |q: &&mut Queued| matches!(q, Queued::Event(SourceEvent::Cursor(_)));
                 // Only the newest counts, so that they can't fill our memory.
-                match self.queue.iter_mut().find(is_cursor) {
+                match self.queue.iter_mut().find(same) {
                     Some(old) => *old = Queued::Event(SourceEvent::Cursor(cursor)),
                     None => self.push(SourceEvent::Cursor(cursor))?,
                 }

@@ -25,6 +25,10 @@ use crate::sys::Classify;
 /// Consoles that are listened to.
 const CONSOLES_MAX: usize = 256;
 
+/// Why a connection has ended that did so in the middle of an announcement.
+const CUT_OFF: &str = "the connection ended in the middle of a buffer's announcement: the virtual machine was \
+    killed, or the backend sent a buffer without its file descriptor";
+
 /// A console that the backend has.
 #[derive(Clone, Debug)]
 pub(super) struct Listed {
@@ -134,7 +138,10 @@ impl Link {
         {
             return;
         }
-        self.lock().fault.get_or_insert_with(|| sentence(error));
+        let mut inner = self.lock();
+        let cut_off = matches!(error, WaylandError::Io(_)) && inner.console.is_announcing();
+        let reason = || if cut_off { CUT_OFF.to_owned() } else { sentence(error) };
+        inner.fault.get_or_insert_with(reason);
     }
 
     pub(super) fn send(&self, input: &Input) {
