@@ -5,6 +5,7 @@
 
 mod acks;
 mod console;
+mod fence;
 mod link;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -36,7 +37,7 @@ struct WireSource {
 
 impl Drop for WireSource {
     fn drop(&mut self) {
-        self.link.hang_up();
+        self.link.close();
     }
 }
 

@@ -11,7 +11,7 @@ use fanlight::sys::{PageRange, own_memfd, sealed_copy};
 use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::alone::{alone, open_now};
-use crate::backend::{CALM, SIZE, Stage, layout};
+use crate::backend::{CALM, Picture, SIZE, Stage, layout};
 
 const FRAMES: u32 = 10_000;
 /// After so many frames all is there that stays.
@@ -116,5 +116,27 @@ fn f05_46_a_thousand_modes_leak_nothing() {
         let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
         let modes = maps.lines().filter(|line| line.contains("memfd:mode")).count();
         assert!(modes <= 1, "{modes} modes are mapped");
+    });
+}
+
+/// Without: a program that opens one console after the other has no fds left in the end.
+#[test]
+fn sources_that_come_and_go_leave_nothing() {
+    alone(module_path!(), "sources_that_come_and_go_leave_nothing", || {
+        let round = || {
+            let mut stage = Stage::new(CALM);
+            let pictures = [Picture::new(), Picture::new()];
+            let buffers = [0, 1].map(|i| stage.add(&pictures[i]));
+            stage.show(buffers[0]);
+            let frame = stage.update(buffers[0], &[]);
+            assert_eq!(stage.answer(frame), Answer::Acked);
+            // On its way when all ends.
+            stage.show(buffers[1]);
+            stage.update(buffers[1], &[]);
+        };
+        (0..5).for_each(|_| round());
+        let before = open_now();
+        (0..50).for_each(|_| round());
+        assert_eq!(open_now(), before, "fds and mappings");
     });
 }

@@ -70,6 +70,12 @@ impl Acks {
         self.lock().flush();
     }
 
+    /// Ends the connection: verdicts concern nobody any more.
+    pub(super) fn close(&self) {
+        self.lock().console = None;
+        self.hang_up();
+    }
+
     /// Ends the connection; what has come before it is still read.
     pub(super) fn hang_up(&self) {
         // It may have ended already.

@@ -1,14 +1,14 @@
 //! What a backend says of one console and its buffers, checked and turned into events.
 
 use std::collections::{HashMap, VecDeque};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::readlinkat_raw;
 use wayland_client::Proxy;
 use wayland_client::backend::ObjectId;
 
 use super::acks::Acks;
+use super::fence::{is_signalled, is_sync_file};
 use crate::frame::{
     BufferId, Cursor, Damage, Format, Layout, Memory, Modifier, PLANES_MAX, Plane, Rect, Size,
     StorageId, Transform,
@@ -97,6 +97,13 @@ impl Console {
                 }
             }
         }
+    }
+
+    /// Nobody asks any more: what waits is dropped, and with it the objects, which hold what holds this.
+    pub(super) fn close(&mut self) {
+        self.queue.clear();
+        self.buffers.clear();
+        self.fence = None;
     }
 
     /// Whether a buffer was named whose announcement isn't complete.
@@ -383,18 +390,4 @@ fn read_cursor(memfd: &OwnedFd, size: Size, hotspot: (i32, i32)) -> Result<Curso
         }
     }
     Ok(Cursor { size, hotspot, pixels })
-}
-
-/// The kernel signals every sync_file in the end; anything else could stop us for ever.
-fn is_sync_file(fd: &OwnedFd) -> bool {
-    let path = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let mut room = [std::mem::MaybeUninit::uninit(); 64];
-    let link = readlinkat_raw(rustix::fs::CWD, path, &mut room);
-    link.is_ok_and(|(name, _)| name == b"anon_inode:sync_file")
-}
-
-fn is_signalled(fence: &OwnedFd) -> bool {
-    use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let mut fds = [PollFd::new(fence, PollFlags::IN)];
-    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ready| ready > 0)
 }

@@ -108,6 +108,15 @@ impl Link {
         self.acks.flush();
     }
 
+    /// Ends the connection for good. Each object has this as its data, so that what has objects and
+    /// isn't dropped here would stay for ever, fds and all.
+    pub(super) fn close(&self) {
+        self.acks.close();
+        let mut inner = self.lock();
+        inner.manager = None;
+        inner.console.close();
+    }
+
     pub(super) fn hang_up(&self) {
         self.acks.hang_up();
     }
