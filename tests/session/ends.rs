@@ -1,7 +1,11 @@
 //! One of the two is gone in the middle of a frame.
 
+use std::time::Instant;
+
 use fanlight::session::{Mode, Present, Why};
 
+use crate::alone::{alone, open_now};
+use crate::compositor::PATIENCE;
 use crate::spies::Seen;
 use crate::stage::{Memory, Setup, Stage, colours};
 
@@ -86,4 +90,26 @@ fn f05_33_when_qemu_dies_its_last_picture_stays_as_a_copy_and_its_memory_is_let_
     let lost = stage.log.place(Seen::Lost);
     let shows = |seen: &Seen| matches!(seen, Seen::Show(_) | Seen::Import | Seen::Blank);
     assert!(!stage.log.all()[lost..].iter().any(shows), "{:?}", stage.log.all());
+}
+
+/// Without it a program that opens one window after the other would have no fds left in the end.
+#[test]
+fn windows_that_come_and_go_leave_nothing() {
+    alone(module_path!(), "windows_that_come_and_go_leave_nothing", || {
+        let round = || {
+            let memories = [0, 1].map(|_| Memory::new(SIZE));
+            // In the middle of a frame: the compositor holds both, and an ack is owed.
+            drop(in_the_middle_of_a_frame(&memories));
+        };
+        (0..3).for_each(|_| round());
+        let before = open_now();
+        (0..20).for_each(|_| round());
+        let end = Instant::now() + PATIENCE;
+        // The fake's threads end by themselves a little later.
+        let is_more = |(fds, maps): (usize, usize)| fds > before.0 || maps > before.1;
+        while is_more(open_now()) {
+            assert!(Instant::now() < end, "{:?}, {before:?} before", open_now());
+            std::thread::yield_now();
+        }
+    });
 }
