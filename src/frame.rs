@@ -38,7 +38,7 @@ pub enum Memory {
     },
     /// A memfd or another regular file in memory.
     Memfd {
-        /// Sealed with F_SEAL_SHRINK, so that a mapping of it can't fault.
+        /// Sealed with F_SEAL_SHRINK, and not of huge pages, so that a mapping of it can't fault.
         shrink_sealed: bool,
     },
 }

@@ -11,8 +11,9 @@ use crate::frame::{Memory, Storage, StorageId};
 
 /// `DMA_BUF_MAGIC` of linux/magic.h: the file system that every dma-buf lives in.
 const DMA_BUF_MAGIC: u64 = 0x444d_4142;
-/// `TMPFS_MAGIC` and `HUGETLBFS_MAGIC`: the file systems that every memfd lives in.
-const MEMORY_MAGICS: [u64; 2] = [0x0102_1994, 0x9584_58f6];
+/// The file systems that every memfd lives in.
+const TMPFS_MAGIC: u64 = 0x0102_1994;
+const HUGETLBFS_MAGIC: u64 = 0x9584_58f6;
 
 /// What an fd turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,12 +58,14 @@ pub fn classify(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
         return Ok(Identity { dev: stat.st_dev, ino: stat.st_ino, size, memory });
     }
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile if !MEMORY_MAGICS.contains(&magic) => {
+        FileType::RegularFile if ![TMPFS_MAGIC, HUGETLBFS_MAGIC].contains(&magic) => {
             Err(ClassifyError::Other("a file that is not in memory"))
         }
         FileType::RegularFile => {
             let seals = fcntl_get_seals(fd).unwrap_or(SealFlags::empty());
-            let memory = Memory::Memfd { shrink_sealed: seals.contains(SealFlags::SHRINK) };
+            // A huge page that isn't there may not be to be had either: to touch it then is a fault.
+            let shrink_sealed = seals.contains(SealFlags::SHRINK) && magic == TMPFS_MAGIC;
+            let memory = Memory::Memfd { shrink_sealed };
             let size = u64::try_from(stat.st_size).unwrap_or(0);
             Ok(Identity { dev: stat.st_dev, ino: stat.st_ino, size, memory })
         }

@@ -10,6 +10,7 @@ use fanlight::session::{Config, Options, Present, Session};
 use fanlight::sink::memory::MemorySink;
 use fanlight::source::{self, Bus, Uri};
 use fanlight::sys::own_memfd;
+use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, ftruncate, memfd_create};
 
 use crate::alone::{alone, open_now};
 use crate::compositor::PATIENCE;
@@ -309,6 +310,28 @@ fn f05_40_memory_that_can_not_be_mapped_leaves_the_guest_running() {
     assert_eq!(screen.shown(&v2(&endless, SIZE)), None);
     let memory = painted(3);
     assert_eq!(screen.shown(&v2(&memory.file, SIZE)), Some(colours(&memory.rows())));
+}
+
+/// A memfd of huge pages, of which the host has none left: a mapping of it would end us at the first
+/// touch. The user sees the zeros that the guest would; the guest gets its ack.
+#[test]
+fn f05_19_huge_pages_that_are_not_there_are_shown_as_zeros() {
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING | MemfdFlags::HUGETLB;
+    let huge = match memfd_create("huge", flags | MemfdFlags::HUGE_2MB) {
+        Err(error) => {
+            println!(
+                "SKIP f05_19_huge_pages_that_are_not_there_are_shown_as_zeros: \
+                 this kernel has no huge pages of 2 MiB ({error})"
+            );
+            return;
+        }
+        Ok(huge) => huge,
+    };
+    ftruncate(&huge, 2 << 20).unwrap();
+    fcntl_add_seals(&huge, SealFlags::SHRINK).unwrap();
+    let mut screen = Screen::open(CALM);
+    let black = vec![vec![[0; 3]; SIZE.0 as usize]; SIZE.1 as usize];
+    assert!(screen.shown(&v2(&huge, SIZE)) == Some(black), "it is not shown, or not as zeros");
 }
 
 /// A thousand modes, each a buffer of another size in other memory. The user sees each; the guest gets
