@@ -117,7 +117,7 @@ pub(crate) fn storm() -> Result<()> {
     let mut drawing = guest.map()?;
     guest.draw(&mut drawing, 1)?;
     play_with(guest.memory()?, Options::default(), |scene| {
-        for frame in 1..=10 {
+        for frame in 1..=6 {
             let quiet = AtomicBool::new(false);
             std::thread::scope(|scope| -> Result<()> {
                 let punching = scope.spawn(|| -> Result<()> {
@@ -129,7 +129,7 @@ pub(crate) fn storm() -> Result<()> {
                     Ok(())
                 });
                 let mut said = || -> Result<()> {
-                    for _ in 0..20 {
+                    for _ in 0..5 {
                         match scene.server.update(scene.console, scene.buffer, &[]) {
                             Ok(_) | Err(ServeError::Restless(_)) => {}
                             Err(error) => return Err(say(error)),
