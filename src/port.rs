@@ -223,7 +223,8 @@ pub enum SinkEvent {
     },
     /// What the sink takes has changed: what it refused may be tried again.
     OffersChanged,
-    /// Nothing reads this commit any more. Each commit is released at most once.
+    /// Nothing reads this commit any more, nor an earlier one of the same import or target. Each
+    /// commit is released at most once; one that was followed by another of the same need not be.
     Released(CommitId),
     /// This commit (or a later one) was taken for the screen.
     Presented(CommitId),

@@ -12,11 +12,8 @@ enum Slot {
     Absent,
     Importing,
     Idle,
-    /// Committed and not released. `again`: more than once, so that a release says nothing.
-    Held {
-        commit: CommitId,
-        again: bool,
-    },
+    /// Committed, and this latest commit of it is not released.
+    Held(CommitId),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -111,13 +108,13 @@ impl Imports {
 
     pub(super) fn commit(&mut self, import: ImportId, commit: CommitId) {
         if let Some(slot) = self.slot_mut(import) {
-            *slot = Slot::Held { commit, again: matches!(slot, Slot::Held { .. }) };
+            *slot = Slot::Held(commit);
         }
     }
 
     pub(super) fn released(&mut self, commit: CommitId) {
         for (_, slot) in self.slots_mut() {
-            if *slot == (Slot::Held { commit, again: false }) {
+            if *slot == Slot::Held(commit) {
                 *slot = Slot::Idle;
             }
         }
@@ -126,20 +123,7 @@ impl Imports {
     /// Forgets who reads what: only to see that this is found.
     pub(super) fn let_all_go(&mut self, which: impl Fn(StorageId) -> bool) {
         for (import, slot) in self.slots_mut() {
-            if matches!(slot, Slot::Held { .. }) && which(import.storage) {
-                *slot = Slot::Idle;
-            }
-        }
-    }
-
-    /// `commit` is on the screen and `shown` is what was committed last: what was committed again
-    /// before that, and is something else, is read no more.
-    pub(super) fn presented(&mut self, commit: CommitId, shown: Option<ImportId>) {
-        for (import, slot) in self.slots_mut() {
-            if let Slot::Held { commit: held, again: true } = *slot
-                && held < commit
-                && shown != Some(import)
-            {
+            if matches!(slot, Slot::Held(_)) && which(import.storage) {
                 *slot = Slot::Idle;
             }
         }
@@ -147,7 +131,7 @@ impl Imports {
 
     /// The storages of unreleased commits.
     pub(super) fn held(&self) -> impl Iterator<Item = StorageId> {
-        let held = |slot: &Slot| matches!(slot, Slot::Held { .. });
+        let held = |slot: &Slot| matches!(slot, Slot::Held(_));
         self.0.iter().filter(move |import| import.slots.iter().any(held)).map(|i| i.storage)
     }
 

@@ -320,8 +320,6 @@ impl View {
         if self.waiting.is_some_and(|(waiting, _)| waiting <= commit) {
             self.waiting = (newest > commit).then_some((newest, now));
         }
-        let shown = self.committed.as_ref().and_then(|shown| shown.slot);
-        self.imports.presented(commit, shown);
         if self.stalled {
             self.stalled = false;
             self.seen_again(now);

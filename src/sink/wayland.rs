@@ -39,7 +39,7 @@ use connect::{dispatch_reason, wire_reason};
 use dmabuf::Offer;
 use globals::Globals;
 use imports::{Imports, Shape};
-use lease::{Hold, Lease};
+use lease::{Hold, Until};
 use sync::Releases;
 use targets::{Peer, Targets};
 use window::Window;
@@ -120,16 +120,21 @@ struct State {
 smithay_client_toolkit::delegate_dispatch2!(State);
 
 impl State {
-    fn leases(&mut self) -> impl Iterator<Item = &mut Lease> {
-        self.imports.leases().chain(self.targets.leases())
+    /// Ends the commits that `ended` chooses.
+    fn end(&mut self, ended: impl Fn(&Hold) -> bool) {
+        let Self { imports, targets, events, .. } = self;
+        for lease in imports.leases().chain(targets.leases()) {
+            lease.end(&ended, events);
+        }
     }
 
     /// Tells of all whose release points were signalled.
     fn release_signalled(&mut self) {
         if self.releases.told() {
-            let leases = self.imports.leases().chain(self.targets.leases());
-            let released = leases.flat_map(Lease::end_signalled);
-            self.events.extend(released.map(SinkEvent::Released));
+            let Self { imports, targets, events, .. } = self;
+            for lease in imports.leases().chain(targets.leases()) {
+                lease.end_signalled(events);
+            }
         }
     }
 
@@ -139,14 +144,15 @@ impl State {
         self.events.extend(self.targets.finish(peer));
     }
 
-    /// Ends what explicit sync has left without an event, now that `presented` is on the screen.
+    /// Ends what no event tells the end of, now that `presented` is on the screen: what was committed
+    /// again, and what explicit sync has left without an event.
     fn release_before(&mut self, presented: CommitId) {
-        if let Some(since) = self.releases.unread_before(presented) {
-            let ended = |hold: &Hold| matches!(hold, Hold::Event(commit) if *commit < since);
-            let leases = self.imports.leases().chain(self.targets.leases());
-            let released = leases.flat_map(|lease| lease.end(ended));
-            self.events.extend(released.map(SinkEvent::Released));
-        }
+        let since = self.releases.unread_before(presented);
+        self.end(|hold| match hold.until {
+            Until::Replacement => hold.commit < presented,
+            Until::Event => since.is_some_and(|since| hold.commit < since),
+            Until::Callback | Until::Point(_) => false,
+        });
     }
 
     fn close(&mut self, reason: Option<String>) {

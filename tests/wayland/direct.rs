@@ -74,20 +74,6 @@ fn releases_too_many_are_ignored() {
 }
 
 #[test]
-fn a_buffer_shown_again_before_its_release_is_released_for_the_latest() {
-    let mut stage = Stage::open(Script::default());
-    let guest = untouchable(SIZE);
-    stage.show(1, &guest, 0);
-    stage.sink.show(CommitId(2), import(&guest, 0), &guest, &Damage::Whole);
-    stage.sink.flush();
-    let shown = stage.shown_buffer(2);
-    stage.release(shown);
-    assert_eq!(stage.released(), 2);
-    stage.release(shown);
-    stage.nothing_but_frame(2, 2);
-}
-
-#[test]
 fn two_slots_of_one_storage_are_two_buffers() {
     let mut stage = Stage::open(Script::default());
     let guest = untouchable(SIZE);

@@ -36,8 +36,6 @@ pub(super) struct Bench {
     pub(super) fenced: bool,
     /// Unreleased commits, with the guest's storage where they are direct.
     pub(super) held: Vec<(CommitId, Option<u64>)>,
-    /// Handles that were committed again while they were held: no release tells of them.
-    again: Vec<(CommitId, ImportId)>,
     handles: Vec<(CommitId, ImportId)>,
     pub(super) current: u64,
     pub(super) last_damage: Option<Damage>,
@@ -63,7 +61,6 @@ impl Bench {
             fail_imports: false,
             fenced: false,
             held: Vec::new(),
-            again: Vec::new(),
             handles: Vec::new(),
             current: 0,
             last_damage: None,
@@ -163,23 +160,14 @@ impl Bench {
     }
 
     fn hold(&mut self, commit: CommitId, import: ImportId) {
-        let held = self.held.iter().map(|(commit, _)| *commit);
-        let before = held.clone().find(|held| self.handles.contains(&(*held, import)));
+        // Committed again: what is released in the end is the latest.
+        let before = |held: &CommitId| self.handles.contains(&(*held, import));
+        self.held.retain(|(held, _)| !before(held));
         self.handles.push((commit, import));
-        let was_again = self.again.iter().any(|(_, again)| *again == import);
-        if before.is_some() || was_again {
-            self.held.retain(|(held, _)| Some(*held) != before);
-            self.again.retain(|(_, again)| *again != import);
-            self.again.push((commit, import));
-        } else {
-            self.held.push((commit, Some(import.storage.ino)));
-        }
+        self.held.push((commit, Some(import.storage.ino)));
     }
 
     pub(super) fn present(&mut self) {
-        let newest = self.newest;
-        // Something else is on the screen.
-        self.again.retain(|(commit, _)| *commit >= newest);
         self.machine.handle(self.now, Input::Presented(SINK, self.newest));
         self.drain();
     }
@@ -255,7 +243,6 @@ impl Bench {
     /// What the sink reads of the guest's memory now.
     fn reads(&self, storage: u64) -> bool {
         self.held.iter().any(|(_, held)| *held == Some(storage))
-            || self.again.iter().any(|(_, again)| again.storage.ino == storage)
             || self.copying.iter().any(|(_, copied)| *copied == storage)
     }
 
@@ -263,7 +250,6 @@ impl Bench {
     fn check_ack(&self) {
         let others = self.held.iter().filter_map(|(_, storage)| *storage);
         let others = others.chain(self.copying.iter().map(|(_, storage)| *storage));
-        let others = others.chain(self.again.iter().map(|(_, again)| again.storage.ino));
         for storage in others {
             assert_eq!(storage, self.current, "acked while storage {storage} is still read");
         }

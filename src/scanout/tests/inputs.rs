@@ -18,6 +18,27 @@ fn rule_02_other_releases_are_ignored() {
     assert_eq!(bench.take(), [Did::Ack { forced: false }]);
 }
 
+/// Without: a guest that drew in place, and flips now, draws into what is still read, because something
+/// else is on the screen.
+#[test]
+fn rule_02_what_was_committed_again_is_read_until_its_latest_commit_is_released() {
+    let mut bench = Bench::viewer(Present::Direct);
+    bench.scanout(A);
+    for _ in 0..4 {
+        bench.update(A);
+        bench.present();
+    }
+    let (latest, _) = *bench.held.last().expect("a commit");
+    bench.take();
+    bench.flip(B);
+    bench.present();
+    assert_eq!(bench.take(), [Did::Import(B, 0), Did::Show(B)], "on the screen is not released");
+    bench.input(Input::Released(SINK, CommitId(latest.0 - 1)));
+    assert_eq!(bench.take(), [], "nor was an earlier commit the last");
+    bench.release(A);
+    assert_eq!(bench.take(), [Did::Ack { forced: false }]);
+}
+
 /// Without: pages that belong to somebody else by now come to the screen; or the picture goes before
 /// there is another.
 #[test]

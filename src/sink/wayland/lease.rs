@@ -1,5 +1,7 @@
 //! Who may touch a wl_buffer's memory: from a commit to the release that answers it, the compositor.
 
+use std::collections::VecDeque;
+
 use smithay_client_toolkit::dispatch2::Dispatch2;
 use wayland_client::protocol::wl_buffer::{self, WlBuffer};
 use wayland_client::{Connection, QueueHandle};
@@ -8,23 +10,27 @@ use super::State;
 use super::sync::BufferTimelines;
 use crate::port::{CommitId, SinkEvent};
 
-/// A commit that the compositor may still read, and what says when it no longer does.
+/// What says that the compositor reads a commit no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hold {
+pub(super) enum Until {
     /// `wl_buffer.release`.
-    Event(CommitId),
+    Event,
+    /// Nothing: the buffer was committed again before its release, and an event names no commit. It
+    /// is read no more when something else is on the screen.
+    Replacement,
     /// A callback of the commit's own.
-    Callback(CommitId),
+    Callback,
     /// A point of the buffer's release timeline.
-    Point(CommitId, u64),
+    Point(u64),
 }
 
-impl Hold {
-    fn commit(self) -> CommitId {
-        match self {
-            Self::Event(commit) | Self::Callback(commit) | Self::Point(commit, _) => commit,
-        }
-    }
+/// A commit that the compositor may still read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Hold {
+    pub(super) commit: CommitId,
+    pub(super) until: Until,
+    /// It is read no more, but an earlier one is.
+    over: bool,
 }
 
 /// A wl_buffer, and the commits of it that the compositor may still read. Destroyed on drop.
@@ -56,17 +62,36 @@ impl Lease {
         !self.holds.is_empty()
     }
 
-    /// Ends the holds that `ended` chooses, and gives their commits.
-    pub(super) fn end(&mut self, mut ended: impl FnMut(&Hold) -> bool) -> Vec<CommitId> {
-        self.holds.extract_if(.., |hold| ended(hold)).map(Hold::commit).collect()
+    /// The compositor will read `commit`, the newest.
+    pub(super) fn hold(&mut self, commit: CommitId, until: Until) {
+        self.holds.push(Hold { commit, until, over: false });
     }
 
-    /// Ends the holds whose points are signalled.
-    pub(super) fn end_signalled(&mut self) -> Vec<CommitId> {
-        let waits = self.holds.iter().any(|hold| matches!(hold, Hold::Point(..)));
+    /// As [`hold`](Self::hold), where only an event will tell.
+    pub(super) fn hold_by_event(&mut self, commit: CommitId) {
+        let told_by_events =
+            |hold: &Hold| matches!(hold.until, Until::Event | Until::Replacement) && !hold.over;
+        let before = self.holds.len();
+        self.holds.retain(|hold| !told_by_events(hold));
+        let again = self.holds.len() < before;
+        self.hold(commit, if again { Until::Replacement } else { Until::Event });
+    }
+
+    /// Ends the holds that `ended` chooses; tells of each commit whose earlier ones have ended too.
+    pub(super) fn end(&mut self, ended: impl Fn(&Hold) -> bool, events: &mut VecDeque<SinkEvent>) {
+        for hold in &mut self.holds {
+            hold.over |= ended(hold);
+        }
+        let over = self.holds.iter().take_while(|hold| hold.over).count();
+        events.extend(self.holds.drain(..over).map(|hold| SinkEvent::Released(hold.commit)));
+    }
+
+    /// As [`end`](Self::end) of the holds whose points are signalled.
+    pub(super) fn end_signalled(&mut self, events: &mut VecDeque<SinkEvent>) {
+        let waits = self.holds.iter().any(|hold| matches!(hold.until, Until::Point(_)));
         let timelines = self.timelines.as_ref().filter(|_| waits);
         let released = timelines.map_or(0, |timelines| timelines.released());
-        self.end(|hold| matches!(hold, Hold::Point(_, point) if *point <= released))
+        self.end(|hold| matches!(hold.until, Until::Point(point) if point <= released), events);
     }
 }
 
@@ -89,12 +114,12 @@ impl Dispatch2<WlBuffer, State> for Leased {
         _: &Connection,
         _: &QueueHandle<State>,
     ) {
-        if let wl_buffer::Event::Release = event {
+        let wl_buffer::Event::Release = event else { return };
+        let State { imports, targets, events, .. } = state;
+        let lease = imports.leases().chain(targets.leases()).find(|lease| lease.buffer == *buffer);
+        if let Some(lease) = lease {
             // Where the release is told in another way, this one says nothing.
-            let by_event = |hold: &Hold| matches!(hold, Hold::Event(_));
-            let lease = state.leases().find(|lease| lease.buffer == *buffer);
-            let released = lease.map(|lease| lease.end(by_event)).unwrap_or_default();
-            state.events.extend(released.into_iter().map(SinkEvent::Released));
+            lease.end(|hold| hold.until == Until::Event, events);
         }
     }
 }

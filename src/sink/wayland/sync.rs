@@ -21,8 +21,8 @@ use wayland_protocols::wp::linux_drm_syncobj::v1::client::wp_linux_drm_syncobj_t
 
 use super::State;
 use super::globals::Quiet;
-use super::lease::{Hold, Lease};
-use crate::port::{CommitId, SinkEvent};
+use super::lease::{Lease, Until};
+use crate::port::CommitId;
 use crate::sys::{SyncNode, Syncobj, export_sync_file};
 
 /// Unreleased commits of one buffer; a compositor that keeps more is asked in the old way.
@@ -267,7 +267,7 @@ impl Releases {
             }
             if lease.is_dmabuf && !explicit.broken {
                 match explicit.set_points(surface, lease, commit, writers, qh) {
-                    Ok(point) => return lease.holds.push(Hold::Point(commit, point)),
+                    Ok(point) => return lease.hold(commit, Until::Point(point)),
                     Err(error) => {
                         tracing::warn!(%error, "no more explicit sync");
                         explicit.broken = true;
@@ -278,11 +278,9 @@ impl Releases {
         }
         if surface.version() >= GET_RELEASE && !crowded {
             surface.get_release(qh, ReleaseOf(commit));
-            lease.holds.push(Hold::Callback(commit));
+            lease.hold(commit, Until::Callback);
         } else {
-            // The event names no commit: it is for the latest.
-            lease.holds.retain(|hold| !matches!(hold, Hold::Event(_)));
-            lease.holds.push(Hold::Event(commit));
+            lease.hold_by_event(commit);
         }
     }
 
@@ -317,9 +315,6 @@ impl Dispatch2<WlCallback, State> for ReleaseOf {
         _: &QueueHandle<State>,
     ) {
         let wl_callback::Event::Done { .. } = event else { return };
-        let ended = |hold: &Hold| *hold == Hold::Callback(self.0);
-        if state.leases().any(|lease| !lease.end(ended).is_empty()) {
-            state.events.push_back(SinkEvent::Released(self.0));
-        }
+        state.end(|hold| hold.commit == self.0 && hold.until == Until::Callback);
     }
 }

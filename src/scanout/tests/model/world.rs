@@ -98,7 +98,6 @@ struct Copying {
 struct Held {
     commit: CommitId,
     import: Option<ImportId>,
-    again: bool,
     excused: bool,
 }
 

@@ -19,7 +19,7 @@ impl World {
                 self.demand(self.is_current(buffer), STALE);
                 let this = &mut self.sinks[sink.0 as usize];
                 let picture = this.targets[usize::from(target)];
-                let held = Held { commit, import: None, again: false, excused: false };
+                let held = Held { commit, import: None, excused: false };
                 this.held.push(held);
                 this.direct = false;
                 self.picture(sink.0 as usize, commit, picture, &damage);
@@ -74,7 +74,7 @@ impl World {
             this.held.remove(earlier);
         }
         let again = earlier.is_some();
-        this.held.push(Held { commit, import: Some(import), again, excused: false });
+        this.held.push(Held { commit, import: Some(import), excused: false });
         this.direct = true;
         self.demand(known && (!again || asked), HANDLES);
         self.demand(!drawing || asked || surprise, TEARS);

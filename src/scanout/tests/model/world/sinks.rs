@@ -37,7 +37,7 @@ impl World {
     /// The commits that a compositor could release now, by their place.
     pub(crate) fn releasable(&self, sink: usize) -> Vec<usize> {
         let this = &self.sinks[sink];
-        let old = |held: &Held| held.commit != this.newest && !held.again;
+        let old = |held: &Held| held.commit != this.newest;
         this.held
             .iter()
             .enumerate()
@@ -62,7 +62,6 @@ impl World {
         let this = &mut self.sinks[sink];
         let newest = this.newest;
         this.presented = newest;
-        this.held.retain(|held| !held.again || held.commit == newest);
         let id = this.id;
         self.input(Input::Presented(id, newest));
     }
