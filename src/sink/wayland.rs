@@ -20,6 +20,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
+use std::time::Duration;
 use wayland_client::backend::{ReadEventsGuard, WaylandError as WireError};
 use wayland_client::globals::registry_queue_init;
 use wayland_client::{Connection, EventQueue, QueueHandle};
@@ -62,10 +63,19 @@ pub struct WindowOptions {
     pub fit: Fit,
 }
 
+    /// How long the compositor may take until there is a window.
+    pub time_limit: Duration,
 impl Default for WindowOptions {
     fn default() -> Self {
         let name = || "fanlight".to_owned();
-        Self { title: name(), app_id: name(), size: None, fullscreen: false, fit: Fit::Aspect }
+        Self {
+            title: name(),
+            app_id: name(),
+            size: None,
+            fullscreen: false,
+            fit: Fit::Aspect,
+            time_limit: Duration::from_secs(10),
+        }
     }
 }
 
@@ -165,10 +175,10 @@ impl State {
 
 impl WaylandSink {
     /// Opens a window at the compositor that the environment names. It shows up with the first
-    /// picture. Blocks until the compositor has answered.
+    /// picture. Blocks until the compositor has answered, `options.time_limit` at most.
     ///
     /// # Errors
-    /// If there is no compositor, or it lacks what a window needs.
+    /// If there is no compositor, or none that answers, or it lacks what a window needs.
     pub fn connect(options: &WindowOptions) -> Result<Self, WaylandError> {
         Self::open(connect::connect()?, options, Means::default())
     }
@@ -205,6 +215,17 @@ impl WaylandSink {
     ) -> Result<Self, WaylandError> {
         let (globals, mut queue) = registry_queue_init::<State>(&connection)?;
         let qh = queue.handle();
+    ) -> Result<Self, WaylandError> {
+        connect::in_time(&connection.clone(), options.time_limit, || {
+            Self::talk(connection, options, make_udmabuf, open_timelines)
+        })
+    }
+
+    fn talk(
+        connection: Connection,
+        options: &WindowOptions,
+        make_udmabuf: MakeUdmabuf,
+        open_timelines: OpenTimelines,
         let mut state = State {
             globals: Globals::bind(&globals, &qh)?,
             offer: Offer::default(),

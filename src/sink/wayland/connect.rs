@@ -3,8 +3,14 @@
 use std::env;
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use rustix::net::{Shutdown, shutdown};
 
 use wayland_client::backend::WaylandError as WireError;
 use wayland_client::globals::GlobalError;
@@ -52,6 +58,17 @@ pub enum WaylandError {
     /// It ended the connection before there was a window.
     #[error("the window could not be opened: {0}; the compositor's log may say more")]
     Lost(String),
+    /// It took the connection and then said nothing, or stopped in the middle.
+    #[error(
+        "the compositor did not answer within {0:?}: it hangs, or something else listens there; end it \
+         and start it again, or set WAYLAND_DISPLAY to another one"
+    )]
+    Silent(Duration),
+    /// No fd or no thread to wait for it with.
+    #[error(
+        "the system gives nothing more to wait for the compositor with ({0}); end other programs"
+    )]
+    System(io::Error),
     /// No memory for the window's black background.
     #[error("no memory for the window's background")]
     Memory(#[from] io::Error),
@@ -72,6 +89,33 @@ pub(super) fn connect() -> Result<Connection, WaylandError> {
 /// Speaks Wayland over `stream`.
 pub(super) fn over(stream: UnixStream) -> Result<Connection, WaylandError> {
     Connection::from_socket(stream).map_err(|error| WaylandError::Lost(error.to_string()))
+}
+
+/// Does what waits for the compositor without a limit, `limit` at most.
+pub(super) fn in_time<T>(
+    connection: &Connection,
+    limit: Duration,
+    open: impl FnOnce() -> Result<T, WaylandError>,
+) -> Result<T, WaylandError> {
+    let socket = connection.as_fd().try_clone_to_owned().map_err(WaylandError::System)?;
+    let (opened, watch) = channel::<()>();
+    thread::scope(|scope| {
+        let watchdog = thread::Builder::new().spawn_scoped(scope, move || {
+            let late = watch.recv_timeout(limit) == Err(RecvTimeoutError::Timeout);
+            if late {
+                // Whoever reads or writes there finds its end. It may have ended by itself.
+                let _ = shutdown(&socket, Shutdown::Both);
+            }
+            late
+        });
+        let watchdog = watchdog.map_err(WaylandError::System)?;
+        let result = open();
+        drop(opened);
+        match watchdog.join() {
+            Ok(true) => Err(WaylandError::Silent(limit)),
+            _ => result,
+        }
+    })
 }
 
 fn socket_path(
