@@ -126,7 +126,8 @@ pub(super) struct Feedback {
 ///
 /// Guest memory is of no device, and its modifier isn't ours to choose. So the order of the tranches
 /// and their scanout flag change nothing; nor is `set_sampling_device` sent, which leaves the
-/// compositor free to try all of its devices.
+/// compositor free to try all of its devices. Another device may take what the one before refused;
+/// timelines are of no device, so that those that exist stay.
 #[derive(Debug, Default)]
 struct Saying {
     main: Option<u64>,
@@ -155,10 +156,11 @@ impl Feedback {
         self.named.extend(bytes.as_chunks::<2>().0.iter().map(|&pair| u16::from_ne_bytes(pair)));
     }
 
-    /// What was named becomes what is offered; says whether that is something else than before.
+    /// What was named becomes what is offered; says whether that is something else than before, or
+    /// the offer of another device.
     fn done(&mut self) -> bool {
         let Saying { main, sampling, .. } = std::mem::take(&mut self.saying);
-        self.device = main.or(sampling);
+        let device = std::mem::replace(&mut self.device, main.or(sampling));
         let before = std::mem::take(&mut self.pairs);
         for index in std::mem::take(&mut self.named) {
             match self.table.get(usize::from(index)) {
@@ -166,7 +168,7 @@ impl Feedback {
                 None => tracing::warn!(index, "the compositor named a format past its table"),
             }
         }
-        before != self.pairs
+        before != self.pairs || device != self.device
     }
 }
 
@@ -310,11 +312,13 @@ mod tests {
             feedback.saying.samples = samples;
             feedback.saying.tranche_done();
         }
-        assert!(!feedback.done(), "no format was named");
+        assert!(feedback.done(), "there was none before");
         assert_eq!(feedback.device, Some(2));
-        feedback.saying.main = Some(9);
-        feedback.done();
-        assert_eq!(feedback.device, Some(9));
+        for changed in [true, false] {
+            feedback.saying.main = Some(9);
+            assert_eq!(feedback.done(), changed);
+            assert_eq!(feedback.device, Some(9));
+        }
     }
 
     #[test]
