@@ -4,6 +4,8 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::ioctl::{Opcode, Setter, Updater, ioctl, opcode};
 
 const UDMABUF_DEVICE: &str = "/dev/udmabuf";
@@ -162,6 +164,10 @@ unsafe impl<const OPCODE: Opcode, T> rustix::ioctl::Ioctl for ReturnsFd<OPCODE, 
     }
 }
 
+/// What a CPU access waits for others at most: they may be a GPU that hangs, whose fences the kernel
+/// ends after many seconds.
+const OTHERS_MS_MAX: i64 = 20;
+
 /// The time in which the CPU reads a dma-buf: waits for the writers that the kernel knows of, and
 /// keeps caches coherent, until dropped. It excludes no writer that the kernel doesn't know of.
 #[derive(Debug)]
@@ -169,7 +175,11 @@ pub struct ReadAccess<'a>(BorrowedFd<'a>);
 
 impl<'a> ReadAccess<'a> {
     /// Begins it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] where a writer has not finished after 20 ms.
     pub fn begin(fd: &'a impl AsFd) -> io::Result<Self> {
+        wait_for_others(fd.as_fd(), PollFlags::IN)?;
         sync(fd.as_fd(), DMA_BUF_SYNC_START | DMA_BUF_SYNC_READ)?;
         Ok(Self(fd.as_fd()))
     }
@@ -190,7 +200,11 @@ pub struct WriteAccess<'a>(BorrowedFd<'a>);
 
 impl<'a> WriteAccess<'a> {
     /// Begins it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::TimedOut`] where a reader or writer has not finished after 20 ms.
     pub fn begin(fd: &'a impl AsFd) -> io::Result<Self> {
+        wait_for_others(fd.as_fd(), PollFlags::OUT)?;
         sync(fd.as_fd(), DMA_BUF_SYNC_START | DMA_BUF_SYNC_WRITE)?;
         Ok(Self(fd.as_fd()))
     }
@@ -216,12 +230,82 @@ pub fn export_sync_file(dmabuf: BorrowedFd<'_>) -> io::Result<OwnedFd> {
 }
 
 fn sync(fd: BorrowedFd<'_>, flags: u64) -> io::Result<()> {
-    loop {
-        // SAFETY: the opcode names a u64, as struct dma_buf_sync is, and the kernel only reads it.
-        let result = unsafe { ioctl(fd, Setter::<DMA_BUF_IOCTL_SYNC, u64>::new(flags)) };
-        match result {
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            other => return other.map_err(io::Error::from),
+    // SAFETY: the opcode names a u64, as struct dma_buf_sync is, and the kernel only reads it.
+    restarted(|| unsafe { ioctl(fd, Setter::<DMA_BUF_IOCTL_SYNC, u64>::new(flags)) })
+}
+
+/// Waits until those have finished with `dmabuf` that the kernel knows of: its writers (`IN`), or
+/// everybody (`OUT`). DMA_BUF_IOCTL_SYNC waits for them too, but without a limit.
+fn wait_for_others(dmabuf: BorrowedFd<'_>, ready: PollFlags) -> io::Result<()> {
+    let limit = Timespec { tv_sec: 0, tv_nsec: OTHERS_MS_MAX * 1_000_000 };
+    let mut fds = [PollFd::from_borrowed_fd(dmabuf, ready)];
+    match restarted(|| poll(&mut fds, Some(&limit)))? {
+        0 => Err(io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("whoever else uses it has not finished within {OTHERS_MS_MAX} ms"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// How often a call is made that the kernel says shall be made again.
+const TRIES_MAX: u32 = 32;
+
+/// Makes a call again that a signal has interrupted, or that the kernel wants to be made again; not
+/// for ever, so that nothing can keep us here.
+fn restarted<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> io::Result<T> {
+    for _ in 1..TRIES_MAX {
+        match call() {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            result => return Ok(result?),
         }
+    }
+    Ok(call()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A call that fails so often, and then doesn't; and how often it was made.
+    fn fails(times: u32, how: Errno) -> (io::Result<u32>, u32) {
+        let mut made = 0;
+        let result = restarted(|| {
+            made += 1;
+            if made <= times { Err(how) } else { Ok(made) }
+        });
+        (result, made)
+    }
+
+    /// The user sees the frame as ever, the guest gets its ack: an access that a signal interrupts is
+    /// begun again. Only a kernel that never relents is an error, and then the frame isn't copied.
+    #[test]
+    fn f05_44_an_interrupted_sync_is_made_again_and_not_for_ever() {
+        for how in [Errno::INTR, Errno::AGAIN] {
+            assert_eq!(fails(3, how).0.unwrap(), 4);
+            let (result, made) = fails(u32::MAX, how);
+            assert_eq!(result.unwrap_err().raw_os_error(), Some(how.raw_os_error()));
+            assert_eq!(made, TRIES_MAX);
+        }
+        let (result, made) = fails(1, Errno::NOTTY);
+        assert_eq!(result.unwrap_err().raw_os_error(), Some(Errno::NOTTY.raw_os_error()));
+        assert_eq!(made, 1, "what is no dma-buf is not asked again");
+    }
+
+    /// A pipe stands in: it is ready to be read when somebody has written to it, as a dma-buf is when
+    /// its writers have finished.
+    #[test]
+    fn a_writer_that_never_finishes_is_not_waited_for() {
+        let (reader, writer) = rustix::pipe::pipe().unwrap();
+        let error = ReadAccess::begin(&reader).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(error.to_string().contains("has not finished"), "{error}");
+        rustix::io::write(&writer, &[0]).unwrap();
+        let error = ReadAccess::begin(&reader).unwrap_err();
+        assert_eq!(
+            error.raw_os_error(),
+            Some(Errno::NOTTY.raw_os_error()),
+            "only then it is begun"
+        );
     }
 }
