@@ -13,14 +13,15 @@ mod imports;
 mod lease;
 mod sync;
 mod targets;
+mod wait;
 mod window;
 
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-
 use std::time::Duration;
+
 use wayland_client::backend::{ReadEventsGuard, WaylandError as WireError};
 use wayland_client::globals::registry_queue_init;
 use wayland_client::{Connection, EventQueue, QueueHandle};
@@ -43,6 +44,7 @@ use imports::{Imports, Shape};
 use lease::{Hold, Until};
 use sync::Releases;
 use targets::{Peer, Targets};
+use wait::Wait;
 use window::Window;
 
 /// A compositor that talks without end is interrupted after so many reads.
@@ -61,10 +63,10 @@ pub struct WindowOptions {
     pub fullscreen: bool,
     /// How the picture fills it.
     pub fit: Fit,
-}
-
     /// How long the compositor may take until there is a window.
     pub time_limit: Duration,
+}
+
 impl Default for WindowOptions {
     fn default() -> Self {
         let name = || "fanlight".to_owned();
@@ -103,6 +105,7 @@ impl Default for Means {
 #[derive(Debug)]
 pub struct WaylandSink {
     state: State,
+    wait: Wait,
     queue: EventQueue<State>,
     qh: QueueHandle<State>,
     // Last, so that what the others say when they are dropped is still sent.
@@ -213,19 +216,18 @@ impl WaylandSink {
         options: &WindowOptions,
         means: Means,
     ) -> Result<Self, WaylandError> {
-        let (globals, mut queue) = registry_queue_init::<State>(&connection)?;
-        let qh = queue.handle();
-    ) -> Result<Self, WaylandError> {
         connect::in_time(&connection.clone(), options.time_limit, || {
-            Self::talk(connection, options, make_udmabuf, open_timelines)
+            Self::talk(connection, options, means)
         })
     }
 
     fn talk(
         connection: Connection,
         options: &WindowOptions,
-        make_udmabuf: MakeUdmabuf,
-        open_timelines: OpenTimelines,
+        means: Means,
+    ) -> Result<Self, WaylandError> {
+        let (globals, mut queue) = registry_queue_init::<State>(&connection)?;
+        let qh = queue.handle();
         let mut state = State {
             globals: Globals::bind(&globals, &qh)?,
             offer: Offer::default(),
@@ -247,12 +249,12 @@ impl WaylandSink {
         state.opened = true;
         // Only now it is known which device the compositor works with.
         let (syncobj, device) = (state.globals.syncobj.as_ref(), state.offer.device());
-        state.releases = Releases::new(syncobj, means.open_timelines, device, queue.as_fd());
+        let wait = Wait::new(queue.as_fd()).map_err(WaylandError::System)?;
+        state.releases = Releases::new(syncobj, means.open_timelines, device, &wait);
         if state.globals.dmabuf.is_some() {
-            let events = state.releases.fd().unwrap_or_else(|| queue.as_fd());
-            state.targets.use_gpu(means.open_blitter, device, events);
+            state.targets.use_gpu(means.open_blitter, device, &wait);
         }
-        Ok(Self { state, queue, qh, connection: FlushOnDrop(connection) })
+        Ok(Self { state, wait, queue, qh, connection: FlushOnDrop(connection) })
     }
 
     /// Reads and handles what has arrived.
@@ -280,8 +282,7 @@ fn would_block(error: &WireError) -> bool {
 
 impl Sink for WaylandSink {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        let more = self.state.targets.fd().or_else(|| self.state.releases.fd());
-        Some(more.unwrap_or_else(|| self.queue.as_fd()))
+        Some(self.wait.as_fd())
     }
 
     fn poll(&mut self) -> Option<SinkEvent> {
@@ -298,9 +299,13 @@ impl Sink for WaylandSink {
         if self.state.closed {
             return;
         }
-        match self.connection.0.flush() {
-            Err(error) if !would_block(&error) => self.state.close(Some(wire_reason(&error))),
-            _ => {}
+        let full = match self.connection.0.flush() {
+            Ok(()) => false,
+            Err(error) if would_block(&error) => true,
+            Err(error) => return self.state.close(Some(wire_reason(&error))),
+        };
+        if let Err(error) = self.wait.for_room(self.queue.as_fd(), full) {
+            self.state.close(Some(format!("the compositor can't be waited for: {error}")));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Copies that a GPU makes: which targets are its own, and which copy isn't complete yet.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, epoll, poll};
 use rustix::io::Errno;
@@ -10,6 +10,7 @@ use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_buffer_params_v1
 use super::imports::ask;
 use super::lease::Lease;
 use super::targets::Peer;
+use super::wait::Wait;
 use crate::convert::blit::{Blit, BlitError, Blitter, OpenBlitter, Target as Memory};
 use crate::convert::cpu::{OUT_PIXEL, View, visible_damage};
 use crate::frame::{Damage, Format, Layout, Modifier, Size, StorageId};
@@ -73,8 +74,8 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Gpu {
     blitter: Box<dyn Blitter>,
-    /// Readable when the compositor's events or the fence of what was begun is.
-    wait: OwnedFd,
+    /// Readable when the fence of what was begun is.
+    fences: OwnedFd,
     /// One at a time is all that is asked for.
     begun: Option<Begun>,
     /// What the driver would have liked best could not be made, or was refused.
@@ -84,21 +85,18 @@ pub(super) struct Gpu {
 }
 
 impl Gpu {
-    /// The GPU that `open` finds. `events` is readable when the compositor has said something.
+    /// The GPU that `open` finds; `wait` is for what it has drawn, too.
     pub(super) fn open(
         open: OpenBlitter,
         device: Option<u64>,
-        events: BorrowedFd<'_>,
+        wait: &Wait,
     ) -> Result<Self, BlitError> {
         let blitter = open(device)?;
-        let wait = epoll_of(events).map_err(|error| BlitError::Open(error.to_string()))?;
+        let failed = |error: io::Error| BlitError::Open(error.to_string());
+        let fences = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(|e| failed(e.into()))?;
+        wait.add(fences.as_fd()).map_err(failed)?;
         tracing::info!(gpu = blitter.name(), "copies of dma-bufs are drawn");
-        Ok(Self { blitter, wait, begun: None, linear_only: false, told: false })
-    }
-
-    /// What to wait for in place of the compositor's events.
-    pub(super) fn fd(&self) -> BorrowedFd<'_> {
-        self.wait.as_fd()
+        Ok(Self { blitter, fences, begun: None, linear_only: false, told: false })
     }
 
     /// Whether it can read the memory of `buffer`; says once that it can't.
@@ -159,7 +157,8 @@ impl Gpu {
         let fence = match self.blitter.blit(target, buffer.storage.id, view, damage)? {
             Blit::Done => None,
             Blit::When(fence) => {
-                watch(&self.wait, fence.as_fd())
+                let (data, read) = (epoll::EventData::new_u64(0), epoll::EventFlags::IN);
+                epoll::add(&self.fences, &fence, data, read)
                     .map_err(|error| BlitError::Draw(error.to_string()))?;
                 Some(fence)
             }
@@ -180,7 +179,7 @@ impl Gpu {
         }
         if let Some(fence) = begun.fence.take() {
             // Closing it would not end the wait for it: the driver may keep the same file.
-            let _ = epoll::delete(&self.wait, &fence);
+            let _ = epoll::delete(&self.fences, &fence);
         }
         Some(begun.target)
     }
@@ -207,16 +206,6 @@ impl Gpu {
     pub(super) fn forget(&mut self, storage: StorageId) {
         self.blitter.forget(storage);
     }
-}
-
-fn epoll_of(events: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-    let wait = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-    watch(&wait, events)?;
-    Ok(wait)
-}
-
-fn watch(wait: &OwnedFd, fd: BorrowedFd<'_>) -> io::Result<()> {
-    Ok(epoll::add(wait, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?)
 }
 
 /// Whether a fence has been signalled; one that can't be asked is not waited for.

@@ -9,7 +9,7 @@ use std::fmt::Debug;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use smithay_client_toolkit::dispatch2::Dispatch2;
 use wayland_client::protocol::wl_callback::{self, WlCallback};
@@ -22,6 +22,7 @@ use wayland_protocols::wp::linux_drm_syncobj::v1::client::wp_linux_drm_syncobj_t
 use super::State;
 use super::globals::Quiet;
 use super::lease::{Lease, Until};
+use super::wait::Wait;
 use crate::port::CommitId;
 use crate::sys::{SyncNode, Syncobj, export_sync_file};
 
@@ -142,22 +143,17 @@ struct Explicit {
     broken: bool,
     /// Counts signalled release points.
     told: OwnedFd,
-    /// Readable when `told` or the compositor's socket is.
-    wait: OwnedFd,
 }
 
 impl Explicit {
     fn new(
         manager: WpLinuxDrmSyncobjManagerV1,
         timelines: Box<dyn Timelines>,
-        socket: BorrowedFd<'_>,
+        wait: &Wait,
     ) -> io::Result<Self> {
         let told = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let wait = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        for fd in [socket, told.as_fd()] {
-            epoll::add(&wait, fd, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
-        }
-        Ok(Self { manager, timelines, surface: None, since: None, broken: false, told, wait })
+        wait.add(told.as_fd())?;
+        Ok(Self { manager, timelines, surface: None, since: None, broken: false, told })
     }
 
     fn share(&self, qh: &QueueHandle<State>) -> io::Result<Shared> {
@@ -217,25 +213,20 @@ impl Explicit {
 pub(super) struct Releases(Option<Explicit>);
 
 impl Releases {
-    /// With explicit sync, where that can be had. `socket` is the compositor's.
+    /// With explicit sync, where that can be had; then `wait` is for signalled points too.
     pub(super) fn new(
         manager: Option<&WpLinuxDrmSyncobjManagerV1>,
         open: OpenTimelines,
         device: Option<u64>,
-        socket: BorrowedFd<'_>,
+        wait: &Wait,
     ) -> Self {
         let explicit = manager.and_then(|manager| {
             open(device)
-                .and_then(|timelines| Explicit::new(manager.clone(), timelines, socket))
+                .and_then(|timelines| Explicit::new(manager.clone(), timelines, wait))
                 .inspect_err(|error| tracing::info!(%error, "no explicit sync"))
                 .ok()
         });
         Self(explicit)
-    }
-
-    /// What to wait for in place of the socket.
-    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.0.as_ref().map(|explicit| explicit.wait.as_fd())
     }
 
     /// Whether release points were signalled since it was asked last.

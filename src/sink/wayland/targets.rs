@@ -15,6 +15,7 @@ use super::drawing::{Canvas, Gpu, Outcome};
 use super::globals::Globals;
 use super::imports::ask;
 use super::lease::Lease;
+use super::wait::Wait;
 use crate::convert::blit::{BlitError, OpenBlitter};
 use crate::convert::cpu::{self, OUT_PIXEL, Readers, View};
 use crate::frame::{Damage, Format, Layout, Memory, Modifier, Plane, Size, StorageId};
@@ -113,22 +114,12 @@ impl Targets {
         }
     }
 
-    /// Lets the GPU of `device` make copies, if there is one. `events` is what to wait for else.
-    pub(super) fn use_gpu(
-        &mut self,
-        open: OpenBlitter,
-        device: Option<u64>,
-        events: BorrowedFd<'_>,
-    ) {
-        match Gpu::open(open, device, events) {
+    /// Lets the GPU of `device` make copies, if there is one; then `wait` is for their ends too.
+    pub(super) fn use_gpu(&mut self, open: OpenBlitter, device: Option<u64>, wait: &Wait) {
+        match Gpu::open(open, device, wait) {
             Ok(gpu) => self.gpu = Some(gpu),
             Err(reason) => tracing::info!(%reason, "the CPU copies"),
         }
-    }
-
-    /// What to wait for, in place of the compositor's events, where there is more.
-    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.gpu.as_ref().map(Gpu::fd)
     }
 
     /// Copies the damage of the picture into a target, which is made (again) where it doesn't fit.
