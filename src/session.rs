@@ -3,6 +3,9 @@
 //! One thread owns a session. It waits in [`turn`](Session::turn) for its source, its sink or the
 //! next moment that the machine asked for; each event becomes one input of the machine, and its
 //! outputs become calls, until nothing is left to do.
+//!
+//! Its clock is the kernel's monotonic one ([`Instant`]): nobody can set it, and it stands still while
+//! the host is suspended, so that no deadline passes then.
 
 mod latency;
 

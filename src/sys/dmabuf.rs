@@ -292,10 +292,11 @@ mod tests {
         assert_eq!(made, 1, "what is no dma-buf is not asked again");
     }
 
-    /// A pipe stands in: it is ready to be read when somebody has written to it, as a dma-buf is when
-    /// its writers have finished.
+    /// The user sees the frame without a copy, as soon as the compositor may read it; the guest gets its
+    /// ack. A pipe stands in: it is ready to be read when somebody has written to it, as a dma-buf is
+    /// when its writers have finished. With a fence of the kernel's it is tested in the rig.
     #[test]
-    fn a_writer_that_never_finishes_is_not_waited_for() {
+    fn f05_43_a_writer_that_never_finishes_is_not_waited_for() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         let error = ReadAccess::begin(&reader).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);

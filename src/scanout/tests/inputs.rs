@@ -188,3 +188,36 @@ fn rule_13_what_can_not_be_copied_any_more_is_not_shown_either() {
     let did = bench.take();
     assert!(!did.contains(&Did::Show(A)), "{did:?}");
 }
+
+/// The user sees the newest frame, and nothing blank or twice; the guest gets its ack at once after the
+/// jump, by force where it must be, and the next one as ever. To a session's clock a suspend is no time.
+#[test]
+fn f05_47_a_jump_over_the_deadline_acks_once_and_goes_on() {
+    const HOURS: Duration = Duration::from_secs(8 * 3600);
+    let mut bench = Bench::flipping(Present::Direct);
+    bench.flip(B);
+    bench.take();
+    // No tick at the deadline: the next thing that is heard is hours later.
+    bench.now += HOURS;
+    bench.input(Input::Tick);
+    // The time for a copy before the ack is past too: it is begun, and not waited for.
+    assert_eq!(bench.take(), [Did::Copy(B), Did::Ack { forced: true }, Did::ShowCopy(B)]);
+    bench.input(Input::Tick);
+    assert_eq!(bench.take(), [], "once");
+    assert!(bench.machine.wakeup().is_none_or(|wakeup| wakeup > bench.now));
+    bench.present();
+    bench.release_all();
+    bench.flip(A);
+    assert_eq!(bench.take(), [Did::Copy(A), Did::ShowCopy(A), Did::Ack { forced: false }]);
+
+    // The release was there before anybody looked at the clock: nothing is forced.
+    let mut bench = Bench::flipping(Present::Direct);
+    bench.flip(B);
+    bench.take();
+    bench.now += HOURS;
+    let (held, _) = *bench.held.iter().find(|(_, storage)| *storage == Some(A)).expect("A is held");
+    bench.held.retain(|(commit, _)| *commit != held);
+    bench.input(Input::Released(SINK, held));
+    assert!(bench.take().contains(&Did::Ack { forced: false }));
+    assert_eq!(bench.machine.counts().forced_acks, 0);
+}
