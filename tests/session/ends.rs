@@ -23,9 +23,10 @@ fn in_the_middle_of_a_frame(memories: &[Memory; 2]) -> (Stage, [usize; 2], std::
     (stage, [one, two], second)
 }
 
-/// Without it a compositor that crashes would take the guest with it: its vsync would never come again.
+/// The user sees the window go, and why; the guest gets what was owed at once, and every ack from then
+/// on. Without it a compositor that crashes would take the guest with it.
 #[test]
-fn when_the_compositor_hangs_up_the_guest_goes_on() {
+fn f05_38_when_the_compositor_hangs_up_with_buffers_held_the_guest_goes_on() {
     let memories = [0, 1].map(|_| Memory::new(SIZE));
     let (mut stage, _, owed) = in_the_middle_of_a_frame(&memories);
     stage.compositor.with(|server| server.hang_up());

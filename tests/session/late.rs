@@ -12,10 +12,10 @@ const DEADLINE: Duration = Duration::from_millis(400);
 /// A loaded machine may need this to do what takes a millisecond.
 const SLACK: Duration = Duration::from_secs(5);
 
-/// Without it one bad compositor would freeze every guest that it shows, or a slow one would be
-/// passed over too early.
+/// The user sees the newest frame, from a copy; the guest gets each ack at the deadline, not before and
+/// not much later. Without it one bad compositor would freeze every guest that it shows.
 #[test]
-fn a_compositor_that_never_releases_delays_the_guest_to_the_deadline_and_no_more() {
+fn f05_04_a_compositor_that_never_releases_delays_the_guest_to_the_deadline_and_no_more() {
     let config = Config { ack_deadline: DEADLINE, ..CALM };
     let present = Present::Direct;
     let mut stage = Stage::open(Setup { present, config, ..Setup::default() });

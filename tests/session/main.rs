@@ -13,17 +13,24 @@ mod compositor;
 mod fake_qemu;
 
 mod copies;
+mod cursors;
 mod direct;
 mod dumps;
 mod ends;
 mod faults;
 mod hostile;
+mod keeper;
 mod late;
+mod layouts;
 mod points;
+mod refusals;
 mod repack;
+mod replaced;
+mod script;
 mod scripted;
 mod spies;
 mod stage;
+mod tearing;
 
 use fanlight::frame::{Format, Modifier};
 

@@ -5,7 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use fanlight::frame::{CommitId, Damage, ImportId, Input, Memory, Storage, StorageId};
+use fanlight::frame::{CommitId, Cursor, Damage, ImportId, Input, Memory, Storage, StorageId};
 use fanlight::port::{Ack, Buffer, Settle, Sink, SinkEvent, Source, SourceEvent, Verdict};
 
 /// What went by. Commits by their ids, updates counted from 1.
@@ -24,6 +24,9 @@ pub enum Seen {
     Released(u64),
     Blank,
     Forget(StorageId),
+    /// Its first byte.
+    Cursor(u8),
+    CursorAt(i32, i32),
 }
 
 /// Everything that went by so far, in that order.
@@ -96,6 +99,10 @@ impl Source for SpiedSource {
 
     fn send(&mut self, input: &Input) {
         self.source.send(input);
+    }
+
+    fn retired(&mut self, storage: StorageId) {
+        self.source.retired(storage);
     }
 }
 
@@ -176,5 +183,15 @@ impl<K: Sink> Sink for SpiedSink<K> {
     fn forget(&mut self, storage: StorageId) {
         self.log.add(Seen::Forget(storage));
         self.sink.forget(storage);
+    }
+
+    fn set_cursor(&mut self, cursor: &Cursor) {
+        self.log.add(Seen::Cursor(cursor.pixels[0]));
+        self.sink.set_cursor(cursor);
+    }
+
+    fn move_cursor(&mut self, x: i32, y: i32, visible: bool) {
+        self.log.add(Seen::CursorAt(x, y));
+        self.sink.move_cursor(x, y, visible);
     }
 }

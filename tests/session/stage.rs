@@ -8,17 +8,20 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::{Duration, Instant};
 
 use fanlight::convert::blit::BlitError;
+use fanlight::port::Source;
 use fanlight::session::{Config, Options, Present, Session};
-use fanlight::sink::wayland::{Means, WaylandSink, WindowOptions};
+use fanlight::sink::wayland::{Means, OpenTimelines, WaylandSink, WindowOptions};
 use fanlight::source::{self, Bus, Uri};
 use fanlight::sys::{Classify, own_memfd};
 use rustix::fs::{Mode, OFlags, fstat, open};
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use zbus::Fd;
 
 use crate::compositor::surfaces::{Attached, Commit, Pixels};
 use crate::compositor::sync::stand_ins;
 use crate::compositor::{Compositor, PATIENCE, Script, Server};
 use crate::fake_qemu::{self, DMABUF2, FakeQemu, LISTENER, VM};
+use crate::script::{self, Guest};
 use crate::spies::{Log, Seen, SpiedSink, SpiedSource};
 use crate::{Modifier, XR24};
 
@@ -114,12 +117,16 @@ pub struct Setup {
     pub config: Config,
     pub script: Script,
     pub classify: Classify,
+    pub timelines: OpenTimelines,
+    /// The compositor's socket holds as little as the kernel allows, once there is a window.
+    pub narrow: bool,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        let (config, script) = (CALM, Script::default());
-        Self { present: Present::Auto, config, script, classify: fake_qemu::classify }
+        let (config, script, classify) = (CALM, Script::default(), fake_qemu::classify);
+        let (present, timelines) = (Present::Auto, stand_ins);
+        Self { present, config, script, classify, timelines, narrow: false }
     }
 }
 
@@ -134,24 +141,41 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// With a QEMU.
     pub fn open(setup: Setup) -> Self {
         let (stream, listeners) = fake_qemu::p2p(VM);
         let uri = Uri::Qemu { bus: Bus::Session, vm: None, console: None };
         let options = source::Options { classify: setup.classify, ..source::Options::default() };
         let source = source::open_stream(stream, &uri, &options).unwrap().source;
+        let mut stage = Self::join(source, setup);
+        stage.qemu = Some(listeners.next());
+        stage
+    }
+
+    /// With a guest that says what no QEMU does.
+    pub fn scripted(setup: Setup) -> (Self, Guest) {
+        let (source, guest) = script::guest();
+        (Self::join(Box::new(source), setup), guest)
+    }
+
+    fn join(source: Box<dyn Source>, setup: Setup) -> Self {
         let (compositor, stream) = Compositor::start(setup.script);
         let means = Means {
             make_udmabuf: |_, _, _| Err(io::ErrorKind::Unsupported.into()),
-            open_timelines: stand_ins,
+            open_timelines: setup.timelines,
             open_blitter: |_| Err(BlitError::Open("none is wanted".to_owned())),
         };
+        let socket = stream.try_clone().unwrap();
         let sink = WaylandSink::over_with(stream, &WindowOptions::default(), means).unwrap();
+        if setup.narrow {
+            set_socket_send_buffer_size(&socket, 0).unwrap();
+        }
         let log = Log::default();
         let source = Box::new(SpiedSource { source, log: log.clone(), updates: 0 });
         let sink = SpiedSink { sink, log: log.clone() };
         let options = Options { present: setup.present, config: setup.config };
         let session = Session::new(source, sink, options);
-        Self { session, log, compositor, qemu: Some(listeners.next()), presented: 0 }
+        Self { session, log, compositor, qemu: None, presented: 0 }
     }
 
     pub fn qemu(&mut self) -> &mut FakeQemu {
@@ -216,6 +240,11 @@ impl Stage {
     pub fn acked(&mut self, update: NonZeroU32) {
         self.until("an ack", |stage| stage.is_acked(update).then_some(()));
         self.qemu().reply(update).unwrap();
+    }
+
+    /// Waits until an update of a scripted guest's is acked.
+    pub fn settled(&mut self, update: u64) {
+        self.until("an ack", |stage| stage.log.has(Seen::Ack(update)).then_some(()));
     }
 
     /// How many commits gave the picture a buffer or took it away.

@@ -66,12 +66,16 @@ pub struct Script {
     pub pairs: Vec<Pair>,
     /// How it answers `create`.
     pub answer: Answer,
+    /// The device that it says to work with, a `dev_t`.
+    pub device: u64,
     /// The size in the first configure; zero leaves it to the client.
     pub size: (i32, i32),
     /// Version of wl_compositor, and so of its surfaces.
     pub compositor: u32,
     /// Whether it has explicit sync.
     pub syncobj: bool,
+    /// It says and reads no more from the first window on.
+    pub mute: bool,
 }
 
 impl Default for Script {
@@ -81,9 +85,11 @@ impl Default for Script {
             dmabuf: 3,
             pairs: vec![(Format::XRGB8888.0, Modifier::LINEAR.0)],
             answer: Answer::Created,
+            device: 0,
             size: (0, 0),
             compositor: 6,
             syncobj: false,
+            mute: false,
         }
     }
 }
@@ -101,6 +107,8 @@ pub struct Server {
     pub sync: sync::Sync,
     /// The client has gone.
     pub gone: bool,
+    /// It reads nothing; see [`Compositor::listen`].
+    pub deaf: bool,
 }
 
 impl Server {
@@ -122,6 +130,8 @@ pub struct Compositor {
 struct Shared {
     server: Mutex<Server>,
     changed: Condvar,
+    /// Wakes it.
+    turn: OwnedFd,
     /// For who waits with poll(2): counts what the client did.
     news: OwnedFd,
 }
@@ -144,10 +154,12 @@ impl Compositor {
             dmabuf: dmabuf::Dmabuf::default(),
             sync: sync::Sync::default(),
             gone: false,
+            deaf: false,
         };
         let news = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap();
+        let turn = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).unwrap();
         let (server, changed) = (Mutex::new(server), Condvar::new());
-        let shared = Arc::new(Shared { server, changed, news });
+        let shared = Arc::new(Shared { server, changed, turn, news });
         let (stop, stopped) = UnixStream::pair().unwrap();
         let thread = thread::spawn({
             let shared = Arc::clone(&shared);
@@ -172,6 +184,13 @@ impl Compositor {
         let value = f(&mut server);
         server.display.flush_clients().unwrap();
         value
+    }
+
+    /// Whether it reads what the client says.
+    #[allow(dead_code, reason = "each test crate uses its own part")]
+    pub fn listen(&self, listens: bool) {
+        self.lock().deaf = !listens;
+        rustix::io::write(&self.shared.turn, &1_u64.to_ne_bytes()).unwrap();
     }
 
     /// Waits until the client has done something.
@@ -206,17 +225,28 @@ impl Drop for Compositor {
 }
 
 fn serve(display: &mut Display<Server>, shared: &Shared, stopped: &UnixStream) {
+    let lock = || shared.server.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
+        let deaf = lock().deaf;
         let mut fds = [
-            PollFd::from_borrowed_fd(display.as_fd(), PollFlags::IN),
             PollFd::new(stopped, PollFlags::IN),
+            PollFd::new(&shared.turn, PollFlags::IN),
+            PollFd::from_borrowed_fd(display.as_fd(), PollFlags::IN),
         ];
-        poll(&mut fds, None).unwrap();
-        let stop = !fds[1].revents().is_empty();
+        poll(&mut fds[..if deaf { 2 } else { 3 }], None).unwrap();
+        let stop = !fds[0].revents().is_empty();
+        // Where nobody called this fails.
+        let _ = rustix::io::read(&shared.turn, &mut [0; 8]);
         {
             // What the client's last words were is judged too.
-            let mut server = shared.server.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut server = lock();
+            if server.deaf && !stop {
+                continue;
+            }
             display.dispatch_clients(&mut server).unwrap();
+            if server.deaf && !stop {
+                continue;
+            }
             display.flush_clients().unwrap();
             let handle = server.display.backend_handle();
             server.gone = handle.get_client_data(server.client.id()).is_err();

@@ -31,6 +31,9 @@ pub type Pair = (u32, u64);
 pub enum Answer {
     Created,
     Failed,
+    /// By an error of the protocol, which ends the connection.
+    #[allow(dead_code, reason = "each test crate uses its own part")]
+    Fatal,
     /// When the test says so.
     Later,
 }
@@ -76,6 +79,9 @@ impl Server {
         match answer {
             Answer::Later => {}
             Answer::Failed => params.failed(),
+            Answer::Fatal => {
+                params.post_error(params_v1::Error::OutOfBounds, "that can't be imported");
+            }
             Answer::Created => {
                 let index = self.surfaces.buffers.len();
                 let client = params.client().unwrap();
@@ -103,12 +109,12 @@ impl Server {
         }
         // From version 6 on there is no main device, and each tranche has a flag.
         let flags = if feedback.version() < 6 {
-            feedback.main_device(vec![0; 8]);
+            feedback.main_device(self.script.device.to_ne_bytes().to_vec());
             feedback_v1::TrancheFlags::empty()
         } else {
             feedback_v1::TrancheFlags::Sampling
         };
-        feedback.tranche_target_device(vec![0; 8]);
+        feedback.tranche_target_device(self.script.device.to_ne_bytes().to_vec());
         feedback.tranche_formats(named.to_vec());
         feedback.tranche_flags(flags);
         feedback.tranche_done();

@@ -130,6 +130,8 @@ pub struct SurfaceSeen {
     pub surface: WlSurface,
     pub commits: Vec<Commit>,
     pub destroyed: bool,
+    /// What is behind it isn't seen, whatever its alpha.
+    pub opaque: bool,
     pending: Commit,
     holds: Attached,
 }
@@ -230,6 +232,7 @@ dispatch!(WlCompositor, (), |state, _r, request, _d, init| match request {
             surface,
             commits: Vec::new(),
             destroyed: false,
+            opaque: false,
             pending: Commit::default(),
             holds: Attached::Null,
         });
@@ -263,7 +266,7 @@ dispatch!(WlSurface, usize, |state, _r, request, index, init| {
         wl_surface::Request::GetRelease { callback } => {
             surface.pending.release = Some(init.init(callback, ()));
         }
-        wl_surface::Request::SetOpaqueRegion { .. } => {}
+        wl_surface::Request::SetOpaqueRegion { region } => surface.opaque = region.is_some(),
         wl_surface::Request::SetBufferTransform { transform: WEnum::Value(transform) } => {
             surface.pending.transform = transform;
         }

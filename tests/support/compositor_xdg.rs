@@ -17,6 +17,7 @@ dispatch!(XdgWmBase, (), |state, _r, request, _d, init| match request {
     xdg_wm_base::Request::GetXdgSurface { id, surface } => {
         state.surfaces.main = Some(*surface.data::<usize>().unwrap());
         state.surfaces.xdg = Some(init.init(id, ()));
+        state.deaf |= state.script.mute;
     }
     xdg_wm_base::Request::Destroy => {}
     other => panic!("xdg_wm_base: {other:?}"),

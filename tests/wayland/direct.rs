@@ -50,8 +50,10 @@ fn rule_02_a_release_ends_the_one_commit_that_it_is_for() {
     assert_eq!(stage.released(), 2);
 }
 
+/// The user sees every frame; the guest gets each ack once, when what it may draw into next is really
+/// free: a release that comes twice, or for a buffer that was never shown, is none.
 #[test]
-fn releases_too_many_are_ignored() {
+fn f05_05_releases_too_many_are_ignored() {
     let mut stage = Stage::open(Script::default());
     let guest = untouchable(SIZE);
     assert!(matches!(stage.import(&guest, 0), SinkEvent::Imported(_)));

@@ -32,14 +32,38 @@ fn what_is_not_offered_is_refused_by_name() {
     }
 }
 
+/// The user sees the guest's own memory wherever one of the two is offered, because a udmabuf without
+/// a modifier is linear; what else it could be is refused, and copied. The guest notices nothing.
 #[test]
-fn linear_memory_is_implicit_where_the_compositor_knows_nothing_else() {
-    let pairs = vec![(XR24, Modifier::INVALID.0)];
-    let mut stage = Stage::open(Script { dmabuf: 4, pairs, ..Script::default() });
-    stage.show(1, &untouchable(SIZE), 0);
-    stage.compositor.with(|server| {
-        assert_eq!(server.dmabuf.creates[0].modifier, Modifier::INVALID.0);
-    });
+fn f05_11_implicit_and_linear_mean_the_same_where_only_one_is_offered() {
+    let (implicit, linear) = (Modifier::INVALID, Modifier::LINEAR);
+    for offered in [implicit, linear] {
+        let pairs = vec![(XR24, offered.0)];
+        let mut stage = Stage::open(Script { dmabuf: 4, pairs, ..Script::default() });
+        for (commit, announced) in [(1, implicit), (2, linear)] {
+            let mut guest = untouchable(SIZE);
+            guest.layout.modifier = announced;
+            stage.show(commit, &guest, 0);
+            stage.shown_buffer(commit as usize);
+        }
+        stage.compositor.with(|server| {
+            let passed = server.dmabuf.creates.iter().map(|create| create.modifier);
+            assert_eq!(passed.collect::<Vec<_>>(), [offered.0; 2]);
+        });
+        // A driver of its own may mean anything by it.
+        let mut guest = untouchable(SIZE);
+        let memory = Memory::DmaBuf { exporter: "xe".to_owned() };
+        let storage = &guest.storage;
+        let fds = storage.fds.iter().map(|fd| fd.try_clone().unwrap()).collect();
+        guest.storage = Rc::new(Storage { id: storage.id, memory, size: storage.size, fds });
+        guest.layout.modifier = implicit;
+        match offered {
+            Modifier::INVALID => {
+                assert!(matches!(stage.import(&guest, 0), SinkEvent::Imported(_)));
+            }
+            _ => assert!(stage.refusal(&guest).contains("XR24")),
+        }
+    }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use super::*;
 use crate::compositor::Server;
 use crate::compositor::surfaces::Pixels;
+use std::time::Duration;
 use wayland_server::Resource;
 
 const SIZE: Size = Size { width: 64, height: 48 };
@@ -179,4 +180,73 @@ fn a_compositor_that_is_gone_before_the_window_is_an_error() {
     drop(end);
     let error = WaylandSink::over(stream, &WindowOptions::default(), NO_UDMABUF).err().unwrap();
     assert!(error.to_string().contains("the compositor closed the connection"), "{error}");
+}
+
+/// Without it what a compositor doesn't read would be waited for, or lost, or sent only when something
+/// else happens.
+#[test]
+fn what_a_compositor_does_not_read_waits_and_is_sent_when_it_does() {
+    const COMMITS: u64 = 500;
+    let (compositor, stream) = Compositor::start(Script::default());
+    let socket = stream.try_clone().unwrap();
+    let means =
+        Means { make_udmabuf: NO_UDMABUF, open_timelines: stand_ins, open_blitter: NO_BLITTER };
+    let sink = WaylandSink::over_with(stream, &WindowOptions::default(), means);
+    let mut stage = Stage { sink: sink.unwrap(), compositor };
+    // As little as the kernel allows.
+    rustix::net::sockopt::set_socket_send_buffer_size(&socket, 0).unwrap();
+    let guest = untouchable(SIZE);
+    assert!(matches!(stage.import(&guest, 0), SinkEvent::Imported(_)));
+    stage.settle();
+    stage.compositor.listen(false);
+    for commit in 1..=COMMITS {
+        stage.sink.show(CommitId(commit), import(&guest, 0), &guest, &Damage::Whole);
+        stage.sink.flush();
+    }
+    assert!(stage.sink.poll().is_none(), "nothing has come, and it is no fault");
+    stage.compositor.listen(true);
+    let mut sent = 0;
+    while sent < COMMITS as usize {
+        // The compositor says nothing: it is the room in its socket that wakes us.
+        let fds = [stage.sink.fd().unwrap(), stage.compositor.news()];
+        let mut fds = fds.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let patience = Timespec::try_from(PATIENCE).unwrap();
+        assert_ne!(poll(&mut fds, Some(&patience)), Ok(0), "only {sent} have come");
+        if !fds[0].revents().is_empty() {
+            assert!(stage.sink.poll().is_none());
+        }
+        // Where there was no news this fails.
+        let _ = rustix::io::read(stage.compositor.news(), &mut [0; 8]);
+        sent = stage.compositor.with(|server| server.surfaces.shown().len());
+    }
+    assert_eq!(sent, COMMITS as usize);
+    // And then there is nothing more to wake us.
+    stage.settle();
+    assert!(stage.sink.poll().is_none());
+    let mut fds = [PollFd::from_borrowed_fd(stage.sink.fd().unwrap(), PollFlags::IN)];
+    assert_eq!(poll(&mut fds, Some(&Timespec::default())), Ok(0));
+}
+
+/// Without it the program would wait for ever, without a word, for a compositor that hangs.
+#[test]
+fn a_compositor_that_says_nothing_is_not_waited_for() {
+    let options =
+        WindowOptions { time_limit: Duration::from_millis(50), ..WindowOptions::default() };
+    let silent = |stream| match WaylandSink::over(stream, &options, NO_UDMABUF) {
+        Err(WaylandError::Silent(limit)) => {
+            assert_eq!(limit, options.time_limit);
+            WaylandError::Silent(limit).to_string()
+        }
+        other => panic!("{other:?}"),
+    };
+    // It takes the connection and no more.
+    let (_silent, stream) = std::os::unix::net::UnixStream::pair().unwrap();
+    let sentence = silent(stream);
+    assert!(sentence.contains("did not answer within 50ms"), "{sentence}");
+    assert!(sentence.contains("WAYLAND_DISPLAY"), "{sentence}");
+    // It stops in the middle.
+    let (compositor, stream) = Compositor::start(Script { mute: true, ..Script::default() });
+    silent(stream);
+    compositor.listen(true);
+    compositor.wait("our end", |server| server.gone.then_some(()));
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use fanlight::frame::{Cursor, Input, Rect, Size, Transform};
-use fanlight::port::SourceEvent;
+use fanlight::port::{SourceEvent, Verdict};
 use fanlight::serve::{self, Answer, Event, GuestInput, Kind, Server, Swap};
 
 use crate::backend::{
@@ -161,6 +161,45 @@ fn who_comes_late_sees_what_is_there() {
         assert!(matches!(at, SourceEvent::CursorAt { x: -3, y: 5, visible: true }), "{at:?}");
         assert!(matches!(next(&mut source), SourceEvent::Scanout(_)));
     });
+}
+
+/// The user sees the new cursor with the new picture, in the order in which they were sent; the guest's
+/// update is one as any other.
+#[test]
+fn f05_49_a_cursor_that_changes_with_the_picture_comes_before_it() {
+    let mut server = Server::new("vm", "", CALM).unwrap();
+    let console = server.add_console(Kind::Graphic, "screen").unwrap();
+    let mut source = open(&mut server, None).unwrap().source;
+    while_serving(&mut server, || ());
+    let size = Size { width: 64, height: 64 };
+    let pictures = [Picture::new(), Picture::new()];
+    for i in 1..=6_u8 {
+        let cursor = Cursor { size, hotspot: (3, 4), pixels: vec![i; 64 * 64 * 4] };
+        let memory = serve::Memory::Planes(vec![pictures[usize::from(i % 2)].fd()]);
+        let buffer = server.add_buffer(console, layout(SIZE), memory).unwrap();
+        server.set_cursor(console, &cursor).unwrap();
+        server.scanout(console, buffer, WHOLE, Transform::Normal).unwrap();
+        server.move_cursor(console, i32::from(i), 0, true).unwrap();
+        let frame = server.update(console, buffer, &[]).unwrap();
+        while_serving(&mut server, || {
+            let seen = next(&mut source);
+            assert!(matches!(&seen, SourceEvent::Cursor(seen) if *seen == cursor), "{seen:?}");
+            let scanout = next(&mut source);
+            assert!(matches!(scanout, SourceEvent::Scanout(_)), "{scanout:?}");
+            let at = next(&mut source);
+            let is_there = matches!(at, SourceEvent::CursorAt { x, y: 0, .. } if x == i32::from(i));
+            assert!(is_there, "{at:?}");
+            let update = next(&mut source);
+            let SourceEvent::Update { ack, .. } = update else { panic!("{update:?}") };
+            ack.settle(Verdict::Done);
+        });
+        server.dispatch().unwrap();
+        let answered = std::iter::from_fn(|| server.next_event()).find_map(|event| match event {
+            Event::Answered { frame: f, answer, .. } if f == frame => Some(answer),
+            _ => None,
+        });
+        assert_eq!(answered, Some(Answer::Acked));
+    }
 }
 
 #[test]
