@@ -48,6 +48,10 @@ impl Machine {
             return;
         }
         known.dead = true;
+        if self.rhythm.last == Some(known.id) {
+            // What is drawn next may be the same picture of the guest's, in other pages: no flip.
+            self.rhythm.last = None;
+        }
         let Some(current) = self.current.as_mut().filter(|c| c.announced.buffer == buffer) else {
             return;
         };

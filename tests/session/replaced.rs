@@ -1,14 +1,14 @@
 //! Memory whose pages stop being the guest's while something of ours is on its way with them.
 
-use fanlight::frame::StorageId;
+use fanlight::frame::{BufferId, StorageId};
 use fanlight::port::SourceEvent;
-use fanlight::session::Present;
+use fanlight::session::{Mode, Present, Why};
 
 use crate::compositor::Script;
 use crate::compositor::dmabuf::Answer;
 use crate::script::Guest;
 use crate::spies::Seen;
-use crate::stage::{Memory, Setup, Size, Stage};
+use crate::stage::{Memory, Setup, Size, Stage, colours};
 
 const SIZE: Size = (64, 48);
 
@@ -122,4 +122,32 @@ fn f05_03_a_release_that_arrives_after_the_replacement() {
 fn storage(memory: &Memory) -> StorageId {
     let (dev, ino) = memory.inode();
     StorageId { dev, ino, others: 0 }
+}
+
+/// The user sees whole frames, from copies: what the guest draws in place stays that when its backend
+/// makes a new dma-buf of it with each frame. The guest gets each ack after the copy, and old memory is let
+/// go. (That the new inode is really read, and not the old one, is seen with udmabufs in the rig.)
+#[test]
+fn f05_09_a_new_inode_for_what_is_drawn_in_place_is_no_flip() {
+    let (mut stage, mut guest) = Stage::scripted(Setup::default());
+    let mut before: Option<(Memory, BufferId, usize)> = None;
+    for i in 1..=12_u8 {
+        let memory = Memory::new(SIZE);
+        memory.paint(i);
+        if let Some((_, buffer, _)) = &before {
+            guest.say(SourceEvent::Replaced(*buffer));
+        }
+        let (buffer, update) = guest.flip(&memory);
+        stage.settled(update);
+        let shown = stage.frame(usize::from(i));
+        assert_eq!(stage.dmabuf(shown), None, "frame {i} would be drawn into while it is shown");
+        assert_eq!(stage.pixels(shown), colours(&memory.rows()));
+        assert_eq!(stage.session.stats().mode, Some((Mode::Copy, Why::InPlace)));
+        if let Some((old, _, copy)) = before.replace((memory, buffer, shown)) {
+            stage.release(copy);
+            stage.let_go_of(&old, 1);
+        }
+    }
+    let counts = stage.session.stats().counts;
+    assert_eq!((counts.flips, counts.forced_acks, counts.unguarded_copies), (0, 0, 0));
 }

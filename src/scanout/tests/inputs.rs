@@ -53,6 +53,8 @@ fn rule_10_what_was_replaced_is_shown_until_the_next_scanout_and_never_again() {
     bench.input(Input::Hidden(SINK, false));
     assert_eq!(bench.take(), [], "not even a copy");
     bench.flip(C);
+    // It may be the same picture in other pages, drawn in place: then the screen comes first.
+    bench.present();
     assert_eq!(bench.take(), [Did::Import(C, 0), Did::Show(C)]);
     bench.release(A);
     assert_eq!(bench.take(), [Did::Ack { forced: false }, Did::Retire(A)]);
@@ -118,6 +120,24 @@ fn rule_07_what_a_backend_says_of_swaps_decides_at_once() {
     bench.flip(B);
     let did = bench.take();
     assert_eq!(did, [Did::Copy(B), Did::ShowCopy(B)], "no ack while A is read");
+}
+
+/// Without: a guest that draws in place, and whose pages are replaced now and then, counts as one that
+/// flips: it is shown directly, and tears.
+#[test]
+fn rule_07_other_pages_of_what_is_drawn_in_place_are_no_flip() {
+    let mut bench = Bench::viewer(Present::Auto);
+    bench.scanout(A);
+    bench.update(A);
+    for storage in 100..110 {
+        bench.replace();
+        bench.scanout(storage);
+        bench.update(storage);
+        assert_eq!(bench.mode(), (Mode::Copy, Why::InPlace));
+        bench.update(storage);
+        bench.release_all();
+    }
+    assert_eq!(bench.machine.counts().flips, 0);
 }
 
 /// Without: a change of mode leaves the guest's memory held, or the screen without a picture.
