@@ -156,6 +156,8 @@ fn f05_42_without_sync_files_releases_are_told_in_the_old_way() {
     }
     let counts = stage.session.stats().counts;
     assert_eq!((counts.bytes_copied, counts.forced_acks), (0, 0));
+    let timelines = stage.compositor.with(|server| server.sync.timelines.len());
+    assert_eq!(timelines, 2, "it is tried once");
 }
 
 /// The user sees a window that stands still, and then the newest; the guest gets each ack at its
