@@ -27,6 +27,9 @@ mod stale;
 mod stills;
 #[path = "e2e/sync.rs"]
 mod sync;
+#[path = "e2e/vgem.rs"]
+#[allow(unsafe_code, reason = "the ioctls of a driver that only tests use")]
+mod vgem;
 #[path = "e2e/words.rs"]
 mod words;
 
@@ -48,12 +51,18 @@ enum Needs {
     Machine,
     /// The Linux guest, which boots once for all, meanwhile.
     Linux,
+    /// Fences that are not signalled yet.
+    Fences,
     /// More time: only with `--long`.
     Time,
 }
 
 const fn test(name: &'static str, run: fn() -> Result<()>) -> Test {
     Test { name, needs: Needs::Machine, run }
+}
+
+const fn fences(name: &'static str, run: fn() -> Result<()>) -> Test {
+    Test { name, needs: Needs::Fences, run }
 }
 
 const fn linux(name: &'static str, run: fn() -> Result<()>) -> Test {
@@ -72,6 +81,8 @@ const TESTS: &[Test] = &[
     ),
     test("sync_timelines_of_the_kernel_do_what_is_relied_on", sync::timelines),
     test("sync_releases_are_points_of_real_timelines", sync::releases),
+    fences("sync_acquire_fences_are_waited_for", sync::acquire_fences),
+    fences("f05_43_a_frame_whose_writer_is_not_done_holds_nobody_up", sync::unsignalled),
     test("f05_13_pages_refilled_without_a_word_are_announced_exactly_then", fresh::replaced),
     test("f05_14_pages_that_are_gone_are_shown_as_zeros", faults::zeros),
     test("f05_15_a_hole_inside_of_a_huge_page_is_shown", faults::holes),
@@ -132,6 +143,7 @@ fn main() -> ExitCode {
     // One guest at a time: all is emulated on two processors.
     arguments.test_threads = Some(1);
     let lacks = what_lacks();
+    let no_fences = vgem::lacks();
     let long = std::env::var_os("FANLIGHT_LONG").is_some();
     let chosen = |test: &Test| {
         arguments.filter.as_ref().is_none_or(|f| match arguments.exact {
@@ -141,6 +153,7 @@ fn main() -> ExitCode {
     };
     let skip = |test: &Test| match &lacks {
         Some(lack) => Some(lack.clone()),
+        None if test.needs == Needs::Fences && no_fences.is_some() => no_fences.clone(),
         None if test.needs == Needs::Time && !long => Some("takes minutes: --long".to_owned()),
         None => None,
     };

@@ -2,7 +2,7 @@
 //! out and filled again, reaches the viewer from the pages that the guest has now.
 
 use std::collections::HashSet;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,7 +26,7 @@ use crate::stills::{same, soon};
 pub(crate) const WIDTH: u32 = 640;
 pub(crate) const HEIGHT: u32 = 480;
 pub(crate) const STRIDE: u32 = WIDTH * 4;
-const BYTES: u64 = (STRIDE * HEIGHT) as u64;
+pub(crate) const BYTES: u64 = (STRIDE * HEIGHT) as u64;
 
 pub(crate) fn say(error: impl std::fmt::Display) -> Error {
     Error::new(error.to_string())
@@ -101,6 +101,8 @@ pub(crate) struct Scene {
     pub(crate) server: Server,
     pub(crate) console: ConsoleId,
     pub(crate) buffer: BufferId,
+    /// Updates that have their answer.
+    answers: Vec<(u32, Answer)>,
     /// What the viewer has shown, in its order; `None` answers a ring at `bell`.
     frames: Receiver<Option<Frame>>,
     bell: Arc<OwnedFd>,
@@ -110,18 +112,33 @@ impl Scene {
     /// The guest finishes a frame; what the viewer has then.
     pub(crate) fn frame(&mut self) -> Result<Image> {
         let number = self.server.update(self.console, self.buffer, &[]).map_err(say)?;
-        let end = Instant::now() + Duration::from_secs(30);
-        loop {
-            self.server.dispatch().map_err(say)?;
-            while let Some(event) = self.server.next_event() {
-                let Event::Answered { frame, answer, .. } = event else { continue };
-                if frame == number && answer != Answer::Acked {
-                    return Err(say(format!("the update was answered by {answer:?}")));
-                }
-                if frame == number {
-                    return self.newest();
-                }
+        self.answered(number)
+    }
+
+    /// The guest finishes a frame when `fence` signals; the number of its update.
+    pub(crate) fn update_after(&mut self, fence: BorrowedFd<'_>) -> Result<u32> {
+        self.server.update_after(self.console, self.buffer, &[], Some(fence)).map_err(say)
+    }
+
+    /// Whether an update has its answer, which must be an ack.
+    pub(crate) fn is_answered(&mut self, number: u32) -> Result<bool> {
+        self.server.dispatch().map_err(say)?;
+        while let Some(event) = self.server.next_event() {
+            if let Event::Answered { frame, answer, .. } = event {
+                self.answers.push((frame, answer));
             }
+        }
+        match self.answers.iter().find(|(frame, _)| *frame == number) {
+            None => Ok(false),
+            Some((_, Answer::Acked)) => Ok(true),
+            Some((_, answer)) => Err(say(format!("the update was answered by {answer:?}"))),
+        }
+    }
+
+    /// Waits for an update's ack; what the viewer has then.
+    pub(crate) fn answered(&mut self, number: u32) -> Result<Image> {
+        let end = Instant::now() + Duration::from_secs(30);
+        while !self.is_answered(number)? {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(Error::new("the update was never answered"));
@@ -131,20 +148,20 @@ impl Scene {
             let mut fds = [PollFd::from_borrowed_fd(self.server.as_fd(), PollFlags::IN)];
             poll(&mut fds, Some(&left)).map_err(say)?;
         }
+        self.shown()?.ok_or_else(|| Error::new("the update was acked, and nothing shown"))
     }
-}
 
-impl Scene {
-    /// What the viewer showed last. It acks a frame before it hands it on, so it is asked.
-    fn newest(&mut self) -> Result<Image> {
+    /// What the viewer showed last, since it was asked. It acks a frame before it hands it on, so it is
+    /// asked.
+    pub(crate) fn shown(&mut self) -> Result<Option<Image>> {
         ring(&self.bell)?;
         let mut last = None;
         while let Some(frame) = self.frames.recv_timeout(soon().left()).map_err(say)? {
             last = Some(frame);
         }
-        let last = last.ok_or_else(|| Error::new("the update was acked, and nothing shown"))?;
+        let Some(last) = last else { return Ok(None) };
         let image = Image::from_xrgb(WIDTH, HEIGHT, STRIDE as usize, &last.pixels);
-        image.ok_or_else(|| Error::new("too few pixels"))
+        image.map(Some).ok_or_else(|| Error::new("too few pixels"))
     }
 }
 
@@ -153,7 +170,7 @@ fn ring(bell: &OwnedFd) -> Result<()> {
 }
 
 /// Shows guest memory to a headless viewer on a thread of its own, while `f` plays.
-fn play(
+pub(crate) fn play(
     memory: GuestMemory,
     check_freshness: bool,
     f: impl FnOnce(&mut Scene) -> Result<()>,
@@ -205,7 +222,8 @@ pub(crate) fn play_with(
                 }
             }
         });
-        let mut scene = Scene { server, console, buffer, frames, bell: Arc::clone(&bell) };
+        let mut scene =
+            Scene { server, console, buffer, answers: Vec::new(), frames, bell: Arc::clone(&bell) };
         let watched = wait_for_viewer(&mut scene.server);
         let played = watched.and_then(|()| f(&mut scene));
         over.store(true, Ordering::Relaxed);
@@ -231,6 +249,12 @@ fn wait_for_viewer(server: &mut Server) -> Result<()> {
 
 pub(crate) fn expect(what: &str, seen: &Image, frame: u32) -> Result<()> {
     same(what, seen, &pattern::expected(frame, WIDTH, HEIGHT))
+}
+
+/// Draws a frame into memory that holds nothing else.
+pub(crate) fn draw(frame: u32, memory: &mut sys::OwnMapping) -> Result<()> {
+    pattern::draw(frame, WIDTH, HEIGHT, STRIDE as usize, memory.bytes_mut())
+        .ok_or_else(|| Error::new("the memory is too small for a frame"))
 }
 
 /// Twenty frames, a page going now and then: each whole, each replacement counted once.
@@ -282,8 +306,7 @@ pub(crate) fn owned_is_sealed() -> Result<()> {
             if fallocate(&twin, how, 0, len).is_ok() {
                 return Err(Error::new("a page of sealed memory could be taken away"));
             }
-            pattern::draw(frame, WIDTH, HEIGHT, STRIDE as usize, drawing.bytes_mut())
-                .ok_or_else(|| Error::new("the memory is too small for a frame"))?;
+            draw(frame, &mut drawing)?;
             expect(&format!("frame {frame}"), &scene.frame()?, frame)?;
         }
         Ok(())

@@ -1,11 +1,12 @@
-//! Explicit sync with timelines and dma-bufs of the kernel's. No compositor of the rig has it, so the
-//! other end is a compositor inside the test, whose timelines are reached by other code than ours.
+//! Explicit sync with timelines, fences and dma-bufs of the kernel's. No compositor of the rig has it, so
+//! the other end is a compositor inside the test, whose timelines are reached by other code than ours.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 
 use fanlight::frame::{Damage, Format, Layout, Memory, Modifier, Plane, Rect, Size, Transform};
 use fanlight::port::{Buffer, CommitId, ImportId, Sink, SinkEvent, next_buffer_id};
+use fanlight::serve::GuestMemory;
 use fanlight::sink::wayland::{WaylandSink, WindowOptions};
 use fanlight::sys::{self, SyncNode};
 use fanlight_stage::{Error, Result};
@@ -13,7 +14,9 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use crate::compositor::surfaces::{Commit, Pixels};
 use crate::compositor::{Compositor, PATIENCE, Script};
+use crate::fresh;
 use crate::stale::say;
+use crate::vgem::Vgem;
 
 const SIZE: Size = Size { width: 64, height: 64 };
 const STRIDE: u32 = 256;
@@ -84,6 +87,11 @@ impl Stage {
 
     /// Fails unless the compositor may read at once, and nobody has released.
     fn ready(&self, commit: &Commit) -> Result<()> {
+        self.is_signalled(commit, (true, false))
+    }
+
+    /// Fails unless just these points of acquire and release are signalled.
+    fn is_signalled(&self, commit: &Commit, wanted: (bool, bool)) -> Result<()> {
         let (acquire, release) = (commit.points.acquire, commit.points.release);
         if acquire.is_none() || release.is_none() {
             return Err(Error::new(format!("no points: {commit:?}")));
@@ -91,10 +99,10 @@ impl Stage {
         let signalled = self
             .compositor
             .with(|server| (server.sync.is_signalled(acquire), server.sync.is_signalled(release)));
-        if signalled == (true, false) {
+        if signalled == wanted {
             return Ok(());
         }
-        Err(Error::new(format!("acquire and release are signalled: {signalled:?}")))
+        Err(Error::new(format!("acquire and release are signalled: {signalled:?}, not {wanted:?}")))
     }
 }
 
@@ -105,7 +113,10 @@ fn import(buffer: &Buffer) -> ImportId {
 fn guest() -> Result<Buffer> {
     let len = sys::page_align(u64::from(STRIDE * SIZE.height));
     let memory = sys::own_memfd("guest", len).map_err(say)?;
-    let dmabuf: OwnedFd = sys::create_udmabuf(memory.as_fd(), 0, len).map_err(say)?;
+    of_dmabuf(sys::create_udmabuf(memory.as_fd(), 0, len).map_err(say)?)
+}
+
+fn of_dmabuf(dmabuf: OwnedFd) -> Result<Buffer> {
     let storage = sys::storage(vec![dmabuf], sys::classify).map_err(say)?;
     if !matches!(storage.memory, Memory::DmaBuf { .. }) {
         return Err(Error::new(format!("{storage:?} is no dma-buf")));
@@ -195,4 +206,61 @@ pub(crate) fn releases() -> Result<()> {
     stage.released(4)?;
     stage.signal(&first);
     stage.released(1)
+}
+
+/// The user sees the frame when its writer is done, and not before: the compositor gets the writer's fence
+/// as the acquire point. A copy is not waited for longer than a moment, so that the guest's ack can't hang
+/// on it.
+pub(crate) fn unsignalled() -> Result<()> {
+    let vgem = Vgem::load()?;
+    let mut stage = Stage::open()?;
+    let drawing = vgem.drawing(SIZE)?;
+    if drawing.stride != STRIDE {
+        return Err(Error::new(format!("rows of {} bytes, not of {STRIDE}", drawing.stride)));
+    }
+    let guest = of_dmabuf(drawing.dmabuf.try_clone().map_err(say)?)?;
+    stage.import(&guest)?;
+    let draws = vgem.draw(&drawing)?;
+    let commit = stage.show(&guest);
+    stage.is_signalled(&commit, (false, false))?;
+    stage.sink.copy(0, &guest, &Damage::Whole);
+    stage.expect("a failure", |event| match event {
+        SinkEvent::CopyFailed { reason, .. } => reason.contains("has not finished"),
+        _ => false,
+    })?;
+    stage.is_signalled(&commit, (false, false))?;
+    vgem.finish(draws)?;
+    stage.ready(&commit)?;
+    stage.sink.copy(0, &guest, &Damage::Whole);
+    stage.expect("a copy", |event| matches!(event, SinkEvent::Copied { .. }))?;
+    stage.signal(&commit);
+    stage.released(1)
+}
+
+/// An update with a fence that is not signalled yet is a frame only when it is: until then the viewer
+/// shows and acks nothing, and then at once, woken by the fence alone.
+pub(crate) fn acquire_fences() -> Result<()> {
+    let vgem = Vgem::load()?;
+    let gpu = vgem.drawing(SIZE)?;
+    let len = sys::page_align(fresh::BYTES);
+    let memfd = sys::own_memfd("guest", len).map_err(say)?;
+    let mut picture = sys::OwnMapping::new(&memfd, len).map_err(say)?;
+    fresh::draw(1, &mut picture)?;
+    fresh::play(GuestMemory::owned(memfd, len).map_err(say)?, true, |scene| {
+        fresh::expect("frame 1", &scene.frame()?, 1)?;
+        let draws = vgem.draw(&gpu)?;
+        let fence = sys::export_sync_file(gpu.dmabuf.as_fd()).map_err(say)?;
+        let number = scene.update_after(fence.as_fd())?;
+        // It answers when it has read all that was sent before it was asked.
+        if scene.shown()?.is_some() || scene.is_answered(number)? {
+            return Err(Error::new("the viewer did not wait for the fence"));
+        }
+        fresh::draw(2, &mut picture)?;
+        vgem.finish(draws)?;
+        fresh::expect("frame 2", &scene.answered(number)?, 2)?;
+        // One that is signalled already costs nothing.
+        fresh::draw(3, &mut picture)?;
+        let number = scene.update_after(fence.as_fd())?;
+        fresh::expect("frame 3", &scene.answered(number)?, 3)
+    })
 }

@@ -98,14 +98,22 @@ impl Sink for Halves {
     }
 }
 
+/// What came of it all.
+struct Played {
+    /// Each frame that was drawn, and what was shown for it.
+    shown: Vec<(u32, Result<u32, pattern::Mixed>)>,
+    chances: u32,
+    taken: u32,
+}
+
 /// What a picture shows: one frame, or parts of several.
 fn seen(frame: &Frame) -> Result<u32, pattern::Mixed> {
     let image = Image::from_xrgb(SIZE.0, SIZE.1, SIZE.0 as usize * 4, &frame.pixels);
     pattern::whole(&image.expect("a picture of that size"))
 }
 
-/// Plays thirty updates; what was shown for each, and the guest after them.
-fn play(obeys: bool) -> (Vec<(u32, Result<u32, pattern::Mixed>)>, Rc<RefCell<Painter>>) {
+/// Plays thirty updates.
+fn play(obeys: bool) -> Played {
     let log = Log::default();
     let (source, mut guest) = script::guest();
     let painter = Rc::new(RefCell::new(Painter {
@@ -140,21 +148,22 @@ fn play(obeys: bool) -> (Vec<(u32, Result<u32, pattern::Mixed>)>, Rc<RefCell<Pai
             shown.push((drawn, seen(&frame)));
         }
     }
-    (shown, painter)
+    let painter = painter.borrow();
+    Played { shown, chances: painter.chances, taken: painter.taken }
 }
 
 /// The user sees whole frames only, because the guest gets its ack when the copy is complete and not
 /// before; of a guest that doesn't wait for it they are torn, and then that is seen.
 #[test]
 fn f05_45_who_draws_during_a_copy_tears_and_who_waits_for_acks_never_does() {
-    let (shown, guest) = play(true);
-    assert_eq!((guest.borrow().chances, guest.borrow().taken), (30, 0));
+    let Played { shown, chances, taken } = play(true);
+    assert_eq!((chances, taken), (30, 0));
     assert_eq!(shown.len(), 30);
     for (drawn, seen) in shown {
         assert_eq!(seen.ok(), Some(drawn));
     }
-    let (shown, guest) = play(false);
-    assert_eq!((guest.borrow().chances, guest.borrow().taken), (30, 30));
+    let Played { shown, chances, taken } = play(false);
+    assert_eq!((chances, taken), (30, 30));
     assert_eq!(shown.len(), 30);
     for (drawn, seen) in shown {
         assert!(seen.is_err(), "half of frame {drawn} and half of the next is {seen:?}");
