@@ -12,7 +12,7 @@ mod syncobj;
 pub use classify::{Classify, ClassifyError, Identity, classify, storage};
 pub use dmabuf::{
     PageRange, RANGES_MAX, ReadAccess, WriteAccess, create_udmabuf, create_udmabuf_list,
-    export_sync_file, udmabuf_available, udmabuf_limits,
+    export_sync_file, is_being_written, udmabuf_available, udmabuf_limits,
 };
 pub use fresh::Sentinel;
 pub use map::{Mapping, OwnMapping};

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::os::fd::BorrowedFd;
 
+use super::late::Late;
 use crate::convert::cpu::{self, CopyError, OUT_PIXEL, Readers, View};
 use crate::frame::{CommitId, Damage, ImportId, Size, StorageId, TARGETS};
 use crate::port::{Buffer, Sink, SinkEvent};
@@ -23,6 +24,7 @@ pub struct MemorySink {
     readers: Readers,
     frames: VecDeque<Frame>,
     events: VecDeque<SinkEvent>,
+    late: Option<Late>,
 }
 
 impl MemorySink {
@@ -30,6 +32,14 @@ impl MemorySink {
     /// that they need until then.
     pub fn take_frame(&mut self) -> Option<Frame> {
         self.frames.pop_front()
+    }
+
+    fn copy_now(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
+        let done = match self.copy_into(target, buffer, damage) {
+            Ok(bytes) => SinkEvent::Copied { target, bytes },
+            Err(error) => SinkEvent::CopyFailed { target, reason: error.to_string() },
+        };
+        self.events.push_back(done);
     }
 
     fn copy_into(
@@ -54,10 +64,13 @@ impl MemorySink {
 
 impl Sink for MemorySink {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
-        None
+        self.late.as_ref().and_then(Late::fd)
     }
 
     fn poll(&mut self) -> Option<SinkEvent> {
+        if let Some(Late { target, buffer, damage }) = self.late.take_if(|late| late.is_due()) {
+            self.copy_now(target, &buffer, &damage);
+        }
         self.events.pop_front()
     }
 
@@ -73,11 +86,10 @@ impl Sink for MemorySink {
     }
 
     fn copy(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
-        let done = match self.copy_into(target, buffer, damage) {
-            Ok(bytes) => SinkEvent::Copied { target, bytes },
-            Err(error) => SinkEvent::CopyFailed { target, reason: error.to_string() },
-        };
-        self.events.push_back(done);
+        self.late = Late::new(target, buffer, damage);
+        if self.late.is_none() {
+            self.copy_now(target, buffer, damage);
+        }
     }
 
     fn show_copy(&mut self, commit: CommitId, target: u8, _: &Buffer, _: &Damage) {

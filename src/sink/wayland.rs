@@ -31,6 +31,7 @@ pub use fit::Fit;
 pub use sync::{OpenTimelines, Timeline, Timelines, kernel_timelines};
 pub use targets::MakeUdmabuf;
 
+use super::late::Late;
 pub use crate::convert::blit::OpenBlitter;
 use crate::convert::blit::gpu;
 use crate::convert::cpu::visible_damage;
@@ -106,6 +107,7 @@ impl Default for Means {
 pub struct WaylandSink {
     state: State,
     wait: Wait,
+    late: Option<Late>,
     queue: EventQueue<State>,
     qh: QueueHandle<State>,
     // Last, so that what the others say when they are dropped is still sent.
@@ -254,7 +256,7 @@ impl WaylandSink {
         if state.globals.dmabuf.is_some() {
             state.targets.use_gpu(means.open_blitter, device, &wait);
         }
-        Ok(Self { state, wait, queue, qh, connection: FlushOnDrop(connection) })
+        Ok(Self { state, wait, late: None, queue, qh, connection: FlushOnDrop(connection) })
     }
 
     /// Reads and handles what has arrived.
@@ -274,6 +276,22 @@ impl WaylandSink {
             }
         }
     }
+
+    fn copy_now(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
+        let State { globals, offer, targets, events, .. } = &mut self.state;
+        let peer = Peer { globals, offer, qh: &self.qh };
+        events.extend(targets.copy(target, buffer, damage, peer));
+    }
+
+    /// Makes the copy that waited, if its time has come.
+    fn copy_late(&mut self) {
+        if let Some(late) = self.late.take_if(|late| late.is_due()) {
+            if let Some(fd) = late.fd() {
+                self.wait.remove(fd);
+            }
+            self.copy_now(late.target, &late.buffer, &late.damage);
+        }
+    }
 }
 
 fn would_block(error: &WireError) -> bool {
@@ -288,6 +306,7 @@ impl Sink for WaylandSink {
     fn poll(&mut self) -> Option<SinkEvent> {
         if self.state.events.is_empty() && !self.state.closed {
             self.pump();
+            self.copy_late();
             self.state.release_signalled();
             self.state.finish_copy(&self.qh);
             self.flush();
@@ -337,9 +356,12 @@ impl Sink for WaylandSink {
     }
 
     fn copy(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
-        let State { globals, offer, targets, events, .. } = &mut self.state;
-        let peer = Peer { globals, offer, qh: &self.qh };
-        events.extend(targets.copy(target, buffer, damage, peer));
+        let late = Late::new(target, buffer, damage);
+        // What can't be waited for is copied all the same, where the kernel waits.
+        self.late = late.filter(|late| late.fd().is_some_and(|fd| self.wait.add(fd).is_ok()));
+        if self.late.is_none() {
+            self.copy_now(target, buffer, damage);
+        }
     }
 
     fn show_copy(&mut self, commit: CommitId, target: u8, buffer: &Buffer, damage: &Damage) {

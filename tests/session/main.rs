@@ -31,6 +31,7 @@ mod scripted;
 mod spies;
 mod stage;
 mod tearing;
+mod writers;
 
 use fanlight::frame::{Format, Modifier};
 

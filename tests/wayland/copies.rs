@@ -169,3 +169,27 @@ fn from_direct_to_copy_and_back_there_is_always_a_picture() {
         assert!(shown.iter().all(|commit| commit.attached != Attached::Null));
     });
 }
+
+/// Without it a GPU that hangs would stop us in the middle of a copy, and all else with it. A pipe stands
+/// in for the dma-buf: it is readable when somebody has written to it, as that is when nobody does.
+#[test]
+fn a_copy_waits_for_who_still_draws_and_nothing_else_does() {
+    let mut stage = Stage::open(Script::default());
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let memory = Memory::DmaBuf { exporter: "xe".to_owned() };
+    let guest = buffer(reader, memory, 70 * 40 * 4, SIZE);
+    stage.sink.copy(0, &guest, &Damage::Whole);
+    assert!(stage.sink.poll().is_none());
+    let other = untouchable(SIZE);
+    stage.show(1, &other, 0);
+    stage.nothing_but_frame(1, 1);
+    rustix::io::write(&writer, &[0]).unwrap();
+    // Only now it is tried; and a pipe has no pixels.
+    let event = stage.next();
+    assert!(matches!(event, SinkEvent::CopyFailed { target: 0, .. }), "{event:?}");
+    // It is not waited for any more.
+    stage.settle();
+    assert!(stage.sink.poll().is_none());
+    let mut fds = [PollFd::from_borrowed_fd(stage.sink.fd().unwrap(), PollFlags::IN)];
+    assert_eq!(poll(&mut fds, Some(&Timespec::default())), Ok(0));
+}

@@ -25,6 +25,12 @@ impl Wait {
         Ok(epoll::add(&self.epoll, fd, EventData::new_u64(0), EventFlags::IN)?)
     }
 
+    /// No longer for what arrives here.
+    pub(super) fn remove(&self, fd: BorrowedFd<'_>) {
+        // It was added, and is open: there is nothing to fail.
+        let _ = epoll::delete(&self.epoll, fd);
+    }
+
     /// Also, or no longer, for when the socket takes more: a compositor that doesn't read leaves us
     /// with what it is to be told.
     pub(super) fn for_room(&mut self, socket: BorrowedFd<'_>, wanted: bool) -> io::Result<()> {
