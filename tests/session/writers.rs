@@ -6,9 +6,10 @@ use std::time::Instant;
 use fanlight::frame::{
     Format, Layout, Memory, Modifier, PLANES_MAX, Plane, Rect, Size, Storage, StorageId, Transform,
 };
-use fanlight::port::{Announcement, SourceEvent, next_buffer_id};
+use fanlight::port::{Announcement, Sink, SourceEvent, next_buffer_id};
 use fanlight::session::{Config, Mode, Options, Present, Session, Why};
 use fanlight::sink::memory::MemorySink;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::compositor::PATIENCE;
 use crate::script;
@@ -67,8 +68,15 @@ fn f05_43_a_frame_whose_writer_is_not_done_holds_no_guest_up() {
     let stats = session.stats();
     assert_eq!((stats.counts.forced_acks, stats.counts.frames), (3, 0));
     assert_eq!(stats.mode, Some((Mode::Copy, Why::Refused)), "a headless sink copies");
+    let wakes = |session: &mut Session<MemorySink>| {
+        let fd = session.sink().fd().expect("something to wait for");
+        poll(&mut [PollFd::from_borrowed_fd(fd, PollFlags::IN)], Some(&Timespec::default()))
+            == Ok(1)
+    };
+    assert!(!wakes(&mut session));
     // It is done, and that alone wakes us. That a pipe can't be copied shows that it was tried.
     rustix::io::write(&writer, &[0]).unwrap();
+    assert!(wakes(&mut session));
     let tried =
         |session: &Session<_>| session.stats().mode == Some((Mode::Direct, Why::Unreadable));
     until(&mut session, "the copy", &tried);

@@ -391,3 +391,6 @@ fn read_cursor(memfd: &OwnedFd, size: Size, hotspot: (i32, i32)) -> Result<Curso
     }
     Ok(Cursor { size, hotspot, pixels })
 }
+
+#[cfg(test)]
+mod tests;
