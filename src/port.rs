@@ -39,6 +39,9 @@ pub enum SourceEvent {
     },
     /// The pages of this buffer are no longer the guest's: it is never shown again.
     Replaced(BufferId),
+    /// The pages of every buffer are about to be replaced: all that was announced is let go (see
+    /// [`Source::retired`]), and the next [`Scanout`](Self::Scanout) is shown again.
+    Invalidate,
     /// How the guest draws, where the backend knows; a hint.
     Swap(Option<Swap>),
     /// The console may have gone dark; [`Update`](Self::Update) or [`Scanout`](Self::Scanout) takes it back.

@@ -17,6 +17,7 @@ mod imports;
 mod io;
 mod mode;
 mod mutation;
+mod pages;
 mod stats;
 mod view;
 
@@ -28,6 +29,7 @@ pub use io::{Announced, Config, Input, Output, SinkId, Time};
 use mode::{FLIPS_TO_TRUST, Guest};
 pub use mode::{Mode, Present, Why};
 use mutation::{Mutation, Seeded};
+use pages::Pages;
 pub use stats::Counts;
 use view::View;
 
@@ -59,8 +61,7 @@ struct Current {
     announced: Announced,
     /// When its newest update came.
     drawn: Option<Time>,
-    /// Its pages are no longer the guest's.
-    replaced: bool,
+    pages: Pages,
 }
 
 /// A storage that somebody may still hold.
@@ -151,6 +152,7 @@ impl Machine {
     pub fn handle(&mut self, now: Time, input: Input) {
         debug_assert!(now >= self.now, "time went back from {:?} to {now:?}", self.now);
         self.now = now;
+        self.leave(now);
         match input {
             Input::Attach(sink, present) => {
                 let mut view = View::new(sink, present, self.seeded);
@@ -163,6 +165,7 @@ impl Machine {
             Input::Detach(sink) => self.views.retain(|view| view.sink != sink),
             Input::Scanout(announced) => self.scanout(now, announced),
             Input::Replaced(buffer) => self.replaced(buffer),
+            Input::Invalidate => self.invalidate(now),
             Input::Swap(swap) => self.rhythm.swap = swap,
             Input::Update { update, buffer, damage, owed } => {
                 self.update(now, update, buffer, &damage, owed);
@@ -213,8 +216,9 @@ impl Machine {
         let blank = self.disabled_at.map(|at| at + self.config.blank_after);
         let stalled = self.config.stalled_after();
         let views = self.views.iter().flat_map(|view| view.wakeup(stalled));
+        let leaving = self.current.as_ref().and_then(|current| current.pages.until());
         // What is past was tried already and waits for something else.
-        acks.chain(blank).chain(views).filter(|&time| time > self.now).min()
+        acks.chain(blank).chain(views).chain(leaving).filter(|&time| time > self.now).min()
     }
 
     /// How long an update waits for the next thing to happen to it.
@@ -235,9 +239,11 @@ impl Machine {
         let Some(copy) = view.copied(target) else { return };
         // Begin, and retry: the buffer may have been replaced while the copy was made.
         // The new one is due already, whole.
-        let overtaken = |c: &Current| c.announced.buffer != copy.buffer || c.replaced;
-        let shows_all = self.seeded.has(Mutation::ShowOvertakenCopy);
-        let Some(current) = self.current.as_ref().filter(|c| shows_all || !overtaken(c)) else {
+        let other = |c: &Current| {
+            c.announced.buffer != copy.buffer && !self.seeded.has(Mutation::ShowOvertakenCopy)
+        };
+        let gone = |c: &Current| c.pages == Pages::Gone && !self.seeded.has(Mutation::ShowLateCopy);
+        let Some(current) = self.current.as_ref().filter(|c| !other(c) && !gone(c)) else {
             return;
         };
         let commit = take_next(&mut self.next_commit);
@@ -269,6 +275,7 @@ impl Machine {
             in_place: self.rhythm.in_place && self.rhythm.swap != Some(Swap::Flip),
             crowded: self.storages.len() > STORAGES_MAX + HELD_MAX,
             lost: self.lost,
+            leaving: self.current.as_ref().is_some_and(|c| c.pages.until().is_some()),
         }
     }
 }

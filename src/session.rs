@@ -142,6 +142,14 @@ impl<K: Sink> Session<K> {
         self.current.as_ref()
     }
 
+    /// Shows the guest in this way from now on: where that means a copy, one takes the place of the
+    /// guest's memory at once; else the next frame is the first that is shown so. The picture stays
+    /// meanwhile, and no ack waits for it.
+    pub fn set_present(&mut self, present: Present) {
+        self.handle(Input::SetPresent(SINK, present));
+        self.sink.flush();
+    }
+
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         Stats {
@@ -253,7 +261,7 @@ impl<K: Sink> Session<K> {
                 }
             }
             SourceEvent::Replaced(buffer) => self.handle(Input::Replaced(buffer)),
-            // The machine finds out by itself.
+            SourceEvent::Invalidate => self.handle(Input::Invalidate),
             SourceEvent::Swap(swap) => self.handle(Input::Swap(swap)),
             SourceEvent::Disabled => self.handle(Input::Disabled),
             SourceEvent::Cursor(cursor) => self.sink.set_cursor(&cursor),

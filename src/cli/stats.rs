@@ -70,6 +70,7 @@ fn mode_words(mode: Option<(Mode, Why)>) -> (&'static str, &'static str) {
         Why::Hidden => "the window is hidden",
         Why::Crowded => "too many buffers are held",
         Why::Lost => "the virtual machine is gone",
+        Why::Leaving => "the guest's memory is about to be replaced",
     };
     (mode, why)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::io::{Output, Time};
 use super::mutation::Mutation;
+use super::pages::Pages;
 use super::view::Step;
 use super::{Current, FORCED_COPY_MS_MAX, Machine, take_next};
 use crate::frame::Swap;
@@ -58,7 +59,8 @@ impl Machine {
     pub(super) fn show(&mut self, now: Time) {
         let Some(current) = &self.current else { return };
         let announced = current.announced;
-        if current.replaced || self.storages.iter().all(|s| s.id != announced.storage) {
+        let let_go = self.storages.iter().all(|s| s.id != announced.storage);
+        if current.pages == Pages::Gone || let_go {
             return;
         }
         let guest = self.guest();
@@ -159,11 +161,13 @@ impl Machine {
     }
 
     pub(super) fn retire(&mut self) {
+        let last = self.last_copied();
         let views = &mut self.views;
         let outbox = &mut self.outbox;
         self.storages.retain(|storage| {
             let reads = !self.seeded.has(Mutation::RetireWhileHeld);
-            let keep = !storage.dead || reads && views.iter().any(|view| view.reads(storage.id));
+            let reads = reads && views.iter().any(|view| view.reads(storage.id));
+            let keep = !storage.dead || reads || last == Some(storage.id);
             if !keep {
                 for view in &mut *views {
                     view.forget(storage.id);

@@ -2,6 +2,7 @@
 
 use super::io::{Announced, Output, Time};
 use super::mutation::Mutation;
+use super::pages::Pages;
 use super::{Current, Known, Machine, Pending, STORAGES_MAX, UPDATES_MAX};
 use crate::frame::{BufferId, Damage, Swap, UpdateId};
 
@@ -9,7 +10,7 @@ impl Machine {
     pub(super) fn scanout(&mut self, now: Time, announced: Announced) {
         self.disabled_at = None;
         // The same memory under a new name: what was drawn there and isn't shown yet still is to be.
-        let shown = self.current.as_ref().filter(|c| !c.replaced && !self.lost);
+        let shown = self.current.as_ref().filter(|c| c.pages != Pages::Gone && !self.lost);
         let same = shown.is_some_and(|c| c.announced.storage == announced.storage);
         self.lost = false;
         self.frame += 1;
@@ -21,7 +22,7 @@ impl Machine {
         let Announced { buffer, storage, .. } = announced;
         self.storages.push(Known { id: storage, buffer, dead: false });
         self.counts.replacements += u64::from(self.current.is_some());
-        self.current = Some(Current { announced, drawn: None, replaced: false });
+        self.current = Some(Current { announced, drawn: None, pages: Pages::Guests });
         let alive = self.storages.iter().filter(|s| !s.dead).count();
         if alive > STORAGES_MAX
             && let Some(oldest) = self.storages.iter_mut().find(|s| !s.dead)
@@ -41,26 +42,6 @@ impl Machine {
         }
     }
 
-    pub(super) fn replaced(&mut self, buffer: BufferId) {
-        // A storage that was announced anew since then is spoken of by its new name.
-        let Some(known) = self.storages.iter_mut().find(|s| s.buffer == buffer) else { return };
-        if self.seeded.has(Mutation::CommitReplaced) {
-            return;
-        }
-        known.dead = true;
-        if self.rhythm.last == Some(known.id) {
-            // What is drawn next may be the same picture of the guest's, in other pages: no flip.
-            self.rhythm.last = None;
-        }
-        let Some(current) = self.current.as_mut().filter(|c| c.announced.buffer == buffer) else {
-            return;
-        };
-        current.replaced = true;
-        for view in &mut self.views {
-            view.nothing_to_show(self.frame);
-        }
-    }
-
     pub(super) fn update(
         &mut self,
         now: Time,
@@ -73,7 +54,7 @@ impl Machine {
             Some(current)
                 if (current.announced.buffer == buffer
                     || self.seeded.has(Mutation::UpdateOfAnyBuffer))
-                    && !current.replaced
+                    && current.pages == Pages::Guests
                     && !self.lost =>
             {
                 current

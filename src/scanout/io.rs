@@ -26,6 +26,8 @@ pub struct Config {
     pub next_grace: Duration,
     /// The picture is blanked this long after the backend said that the console is off.
     pub blank_after: Duration,
+    /// How long memory that is about to be replaced is still the guest's, where it isn't let go before.
+    pub leave_within: Duration,
 }
 
 impl Config {
@@ -36,6 +38,7 @@ impl Config {
         first_grace: Duration::ZERO,
         next_grace: Duration::from_millis(5),
         blank_after: Duration::from_millis(100),
+        leave_within: Duration::from_millis(50),
     };
 
     /// How long a commit may wait to be presented before the sink counts as hidden.
@@ -75,6 +78,9 @@ pub enum Input {
     /// The pages of this buffer are no longer the guest's. What shows them now goes on until the next
     /// scanout; nothing shows or copies them any more.
     Replaced(BufferId),
+    /// The pages of every buffer are about to be replaced: all that was announced is let go, what is
+    /// shown directly after one last copy. The next scanout is shown again.
+    Invalidate,
     /// How the guest goes on from its next update. `None`, as at first: that is told from its updates.
     Swap(Option<Swap>),
     /// The guest finished a frame.

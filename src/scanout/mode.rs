@@ -47,6 +47,8 @@ pub enum Why {
     Crowded,
     /// The backend is gone.
     Lost,
+    /// The guest's memory is about to be replaced.
+    Leaving,
 }
 
 /// What of the guest matters here.
@@ -58,4 +60,6 @@ pub(super) struct Guest {
     pub(super) in_place: bool,
     pub(super) crowded: bool,
     pub(super) lost: bool,
+    /// Its memory is about to be replaced.
+    pub(super) leaving: bool,
 }

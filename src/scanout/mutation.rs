@@ -28,6 +28,10 @@ pub(super) enum Mutation {
     NoDeadline,
     /// A replaced storage is as good as before.
     CommitReplaced,
+    /// What is about to be replaced counts as replaced already.
+    InvalidAsReplaced,
+    /// A copy is shown although its pages went before it was complete.
+    ShowLateCopy,
     /// What is read when the guest may be drawing again is not counted.
     HideUnguarded,
 }

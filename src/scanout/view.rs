@@ -106,6 +106,8 @@ impl View {
         let Announced { storage, layout, .. } = *announced;
         if guest.lost {
             (Mode::Copy, Why::Lost)
+        } else if guest.leaving {
+            (Mode::Copy, Why::Leaving)
         } else if self.uncopyable == Some(announced.buffer) {
             (Mode::Direct, Why::Unreadable)
         } else if self.present == Present::Copy {
@@ -360,6 +362,11 @@ impl View {
         }
     }
 
+    /// Whether a copy of `buffer` is due that hasn't begun.
+    pub(super) fn awaits_copy(&self, buffer: BufferId, now: Time) -> bool {
+        self.is_due(now) && self.uncopyable != Some(buffer)
+    }
+
     fn seen_again(&mut self, now: Time) {
         if self.unseen && !self.is_hidden() {
             self.expect(Damage::Whole, now);
@@ -427,6 +434,10 @@ impl View {
 
     pub(super) fn forget(&mut self, storage: StorageId) {
         self.imports.forget(storage);
+        // What is on the screen stays, but its handle is none any more.
+        if let Some(shown) = &mut self.committed {
+            shown.slot = shown.slot.filter(|slot| slot.storage != storage);
+        }
     }
 
     pub(super) fn wakeup(&self, stalled_after: Duration) -> impl Iterator<Item = Time> {

@@ -38,6 +38,7 @@ pub const CALM: Config = Config {
     first_grace: Duration::from_secs(60),
     next_grace: Duration::from_secs(60),
     blank_after: Duration::from_secs(60),
+    leave_within: Duration::from_secs(60),
 };
 
 /// As [`CALM`], but the first scanout is shown at once.

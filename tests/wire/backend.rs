@@ -120,8 +120,13 @@ impl Stage {
         let console = server.add_console(serve::Kind::Graphic, "screen").unwrap();
         let opened = open(&mut server, None).unwrap();
         let calm = Duration::from_secs(60);
-        let config =
-            Config { ack_deadline: calm, first_grace: calm, next_grace: calm, blank_after: calm };
+        let config = Config {
+            ack_deadline: calm,
+            first_grace: calm,
+            next_grace: calm,
+            blank_after: calm,
+            leave_within: calm,
+        };
         let options = Options { present: Present::Auto, config };
         let session = Session::new(opened.source, MemorySink::default(), options);
         let mut stage = Self { server, console, session, events: Vec::new() };

@@ -13,6 +13,24 @@ pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
+/// A picture in the storage of this inode, written by the CPU.
+pub(super) fn announced(buffer: BufferId, ino: u64) -> Announced {
+    Announced {
+        buffer,
+        storage: StorageId { dev: 0, ino, others: 0 },
+        layout: Layout {
+            size: SIZE,
+            format: Format::XRGB8888,
+            modifier: Modifier::LINEAR,
+            planes: [Plane::default(); PLANES_MAX],
+            plane_count: 1,
+        },
+        visible: Rect { x: 0, y: 0, width: SIZE.width, height: SIZE.height },
+        transform: Transform::Normal,
+        fenced: false,
+    }
+}
+
 /// What the machine did, with storages by their inode.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Did {
@@ -105,20 +123,7 @@ impl Bench {
         self.next += 1;
         self.buffers.push((buffer, storage));
         self.current = storage;
-        Announced {
-            buffer,
-            storage: StorageId { dev: 0, ino: storage, others: 0 },
-            layout: Layout {
-                size: SIZE,
-                format: Format::XRGB8888,
-                modifier: Modifier::LINEAR,
-                planes: [Plane::default(); PLANES_MAX],
-                plane_count: 1,
-            },
-            visible: Rect { x: 0, y: 0, width: SIZE.width, height: SIZE.height },
-            transform: Transform::Normal,
-            fenced: self.fenced,
-        }
+        Announced { fenced: self.fenced, ..announced(buffer, storage) }
     }
 
     pub(super) fn update(&mut self, storage: u64) {

@@ -60,6 +60,107 @@ fn rule_10_what_was_replaced_is_shown_until_the_next_scanout_and_never_again() {
     assert_eq!(bench.take(), [Did::Ack { forced: false }, Did::Retire(A)]);
 }
 
+/// Without: memory that is no longer the guest's costs fds and pinned pages until it is evicted.
+#[test]
+fn rule_10_what_was_replaced_is_let_go_as_soon_as_nothing_reads_it() {
+    let mut bench = Bench::flipping(Present::Direct);
+    let other = bench.scanout(B);
+    bench.update(B);
+    bench.release(A);
+    bench.flip(A);
+    bench.take();
+    bench.input(Input::Replaced(other));
+    assert_eq!(bench.take(), [], "it is still on the screen");
+    bench.release(B);
+    assert_eq!(bench.take(), [Did::Ack { forced: false }, Did::Retire(B)]);
+    let other = bench.scanout(B);
+    bench.update(B);
+    bench.release(A);
+    bench.flip(A);
+    bench.release(B);
+    bench.take();
+    bench.input(Input::Replaced(other));
+    assert_eq!(bench.take(), [Did::Retire(B)], "at once");
+}
+
+/// Without: a picture that is direct and still is let go at the next frame, which never comes.
+#[test]
+fn rule_10_what_is_about_to_be_replaced_is_let_go_after_one_copy() {
+    let mut bench = Bench::flipping(Present::Direct);
+    bench.input(Input::Invalidate);
+    assert_eq!(bench.take(), [Did::Copy(A), Did::Retire(B), Did::ShowCopy(A)]);
+    assert_eq!(bench.mode(), (Mode::Copy, Why::Leaving));
+    bench.release(A);
+    assert_eq!(bench.take(), [Did::Retire(A)]);
+    bench.update(A);
+    assert_eq!(bench.take(), [Did::Refuse], "until it is announced again");
+    bench.flip(B);
+    assert_eq!(bench.take(), [Did::Import(B, 0), Did::Show(B), Did::Ack { forced: false }]);
+}
+
+/// Without: the newest frame is lost, or memory is let go that it is yet to be copied from.
+#[test]
+fn rule_10_what_is_about_to_be_replaced_is_copied_before_it_is_let_go() {
+    let mut bench = Bench::viewer(Present::Copy);
+    bench.slow_copies = true;
+    bench.scanout(A);
+    bench.update(A);
+    bench.scanout(B);
+    bench.update(B);
+    assert_eq!(bench.take(), [Did::Copy(A)], "of the buffer before");
+    bench.input(Input::Invalidate);
+    assert_eq!(bench.take(), []);
+    bench.finish_copy();
+    let acked = Did::Ack { forced: false };
+    assert_eq!(bench.take(), [acked.clone(), Did::Copy(B), Did::Retire(A)]);
+    bench.finish_copy();
+    assert_eq!(bench.take(), [Did::ShowCopy(B), acked, Did::Retire(B)]);
+    bench.input(Input::Invalidate);
+    assert_eq!(bench.take(), [], "there is nothing left");
+}
+
+/// Without: the backend has gone on, and a picture is shown that was read from pages of another's.
+#[test]
+fn rule_04_a_copy_of_what_was_to_be_replaced_is_thrown_away_when_it_comes_too_late() {
+    let mut bench = Bench::flipping(Present::Direct);
+    bench.slow_copies = true;
+    bench.input(Input::Invalidate);
+    bench.pass(ms(50));
+    bench.finish_copy();
+    assert_eq!(bench.take(), [Did::Copy(A), Did::Retire(B)], "what is on the screen stays");
+    bench.flip(C);
+    assert_eq!(bench.take(), [Did::Import(C, 0), Did::Show(C)]);
+    bench.release(A);
+    assert_eq!(bench.take(), [Did::Ack { forced: false }, Did::Retire(A)]);
+}
+
+/// Without: a picture that can't be copied is gone before there is another.
+#[test]
+fn rule_10_what_is_about_to_be_replaced_and_can_not_be_copied_stays_on_the_screen() {
+    let mut bench = Bench::flipping(Present::Direct);
+    bench.fail_copies = true;
+    bench.input(Input::Invalidate);
+    bench.pass(ms(60));
+    assert_eq!(bench.take(), [Did::Copy(A), Did::Retire(B)]);
+    bench.flip(C);
+    assert_eq!(bench.take(), [Did::Import(C, 0), Did::Show(C)]);
+    bench.release(A);
+    assert_eq!(bench.take(), [Did::Ack { forced: false }, Did::Retire(A)]);
+}
+
+/// Without: a handle is committed that the sink has forgotten.
+#[test]
+fn rule_10_what_was_let_go_is_imported_anew() {
+    let mut bench = Bench::flipping(Present::Direct);
+    bench.fail_copies = true;
+    bench.release(A);
+    bench.take();
+    bench.input(Input::Invalidate);
+    assert_eq!(bench.take(), [Did::Copy(A), Did::Retire(B), Did::Retire(A)]);
+    bench.flip(A);
+    assert_eq!(bench.take()[..2], [Did::Import(A, 0), Did::Show(A)], "the guest draws in place");
+}
+
 /// Without: a copy that was begun before its pages were replaced shows some of each.
 #[test]
 fn rule_04_a_copy_of_what_was_replaced_is_thrown_away() {

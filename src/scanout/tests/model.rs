@@ -23,6 +23,10 @@ enum Action {
     Update,
     LateUpdate,
     Replace,
+    /// Pages are about to be replaced.
+    Invalidate,
+    /// They have been.
+    Validate,
     Say(Swap),
     Lose,
     Imported(usize, bool),
@@ -66,6 +70,7 @@ impl Small {
             if world.doing == Doing::Nothing && world.frame > 0 && !world.lost {
                 if world.has_current() {
                     actions.push(Action::Replace);
+                    actions.push(Action::Invalidate);
                     actions.push(Action::Again);
                 }
                 for swap in [Swap::Flip, Swap::InPlace] {
@@ -125,6 +130,7 @@ impl Model for Small {
         match world.doing {
             Doing::Flip(_) => actions.push(Action::Scanout),
             Doing::Announced | Doing::InPlace => actions.push(Action::Update),
+            Doing::Invalid(_) => actions.push(Action::Validate),
             Doing::Nothing if world.frame < self.frames => {
                 actions.extend((0..SLOTS).filter(|slot| world.may_draw(*slot)).map(Action::Draw));
                 if world.may_draw_in_place() {
@@ -156,10 +162,11 @@ impl Model for Small {
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let State { mut world, mut ticks, mut turns } = state.clone();
         turns += 1;
-        world.retired = false;
+        (world.retired, world.let_go) = (false, false);
         match action {
             Action::Again => world.announce_again(),
             Action::Replace => world.replace(),
+            Action::Invalidate => world.invalidate(),
             Action::Say(swap) => world.say(swap),
             Action::Lose => world.lose(),
             Action::LateUpdate => world.late_update(),
@@ -175,6 +182,7 @@ impl Model for Small {
             Action::DrawInPlace => world.draw_in_place(),
             Action::Scanout => world.scanout(),
             Action::Update => world.update(),
+            Action::Validate => world.validate(),
             Action::Imported(sink, true) => world.imported(sink, true),
             Action::Copied(sink, true) => world.copied(sink, true),
             Action::Release(sink, place) => world.release(sink, place),
@@ -208,6 +216,7 @@ impl Model for Small {
                 Property::sometimes("refused", |_, s: &State| s.world.counts.refused_updates > 0),
                 Property::sometimes("copied", |_, s: &State| s.world.counts.bytes_copied > 0),
                 Property::sometimes("retired", |_, s: &State| s.world.retired),
+                Property::sometimes("let go", |_, s: &State| s.world.let_go),
                 Property::sometimes("lost", |_, s: &State| s.world.lost),
             ]);
         }
@@ -277,6 +286,7 @@ const PRESENTS: &[Present] = &[Present::Auto, Present::Direct, Present::Copy];
 
 const FLIPS: Where = Where { say: Some(Swap::Flip), frames: 2, ticks: 0, turns: 0 };
 const TURNS: Where = Where { say: Some(Swap::Flip), frames: 2, ticks: 1, turns: 1 };
+const INVALID: Where = Where { say: Some(Swap::Flip), frames: 1, ticks: 2, turns: 1 };
 const LONG: Where = Where { say: None, frames: 3, ticks: 1, turns: 0 };
 const LATE: Where = Where { say: Some(Swap::Flip), frames: 3, ticks: 2, turns: 0 };
 
@@ -311,6 +321,8 @@ mutations! {
     targets_that_forget_damage_are_found: TargetsForgetDamage in LONG => STALE,
     having_no_deadline_is_found: NoDeadline in FLIPS => HUNG,
     committing_what_was_replaced_is_found: CommitReplaced in TURNS => STALE,
+    letting_go_without_a_copy_is_found: InvalidAsReplaced in TURNS => LET_GO,
+    showing_a_copy_that_came_too_late_is_found: ShowLateCopy in INVALID => STALE,
     not_counting_what_is_unguarded_is_found: HideUnguarded in TURNS => HIDDEN,
 }
 

@@ -17,6 +17,7 @@ enum Op {
     FinishCopy,
     FinishImports,
     Replace,
+    Invalidate,
     Swap(bool),
     SetPresent(Present),
     Pass(u64),
@@ -34,6 +35,7 @@ fn op() -> impl Strategy<Value = Op> {
         3 => Just(Op::FinishCopy),
         3 => Just(Op::FinishImports),
         1 => Just(Op::Replace),
+        1 => Just(Op::Invalidate),
         1 => any::<bool>().prop_map(Op::Swap),
         1 => present().prop_map(Op::SetPresent),
         3 => (1..60_u64).prop_map(Op::Pass),
@@ -87,6 +89,7 @@ proptest! {
                     gone += 100;
                 }
                 Op::Replace => {}
+                Op::Invalidate => bench.input(Input::Invalidate),
                 Op::Swap(flips) => {
                     let swap = if flips { Swap::Flip } else { Swap::InPlace };
                     bench.input(Input::Swap(Some(swap)));

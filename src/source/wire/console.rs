@@ -32,10 +32,11 @@ pub(super) struct Console {
     acks: Arc<Acks>,
     queue: VecDeque<Queued>,
     buffers: HashMap<ObjectId, Buffer>,
-    current: Option<ObjectId>,
     damage: Damage,
     damage_events: usize,
     fence: Option<OwnedFd>,
+    /// Pages are being replaced: until that is over nothing is announced to the session.
+    invalid: bool,
     /// The invalidation that waits for us.
     invalidation: Option<u32>,
 }
@@ -48,6 +49,12 @@ enum Queued {
     Fence(OwnedFd),
 }
 
+impl Queued {
+    fn is_scanout_of(&self, storage: Option<StorageId>) -> bool {
+        matches!(self, Self::Event(SourceEvent::Scanout(a)) if Some(a.storage.id) == storage)
+    }
+}
+
 #[derive(Debug)]
 struct Buffer {
     object: GuestBufferV1,
@@ -56,8 +63,10 @@ struct Buffer {
     layout: Option<Layout>,
     done: bool,
     gone: bool,
-    /// The id of its last announcement; `None` where it failed the checks.
+    /// The id of its last announcement.
     announced: Option<BufferId>,
+    /// Whether that is what it was last shown as: updates of others are refused.
+    shown: bool,
     storage: Option<StorageId>,
     /// The session has an fd of it.
     held: bool,
@@ -70,10 +79,10 @@ impl Console {
             acks,
             queue: VecDeque::new(),
             buffers: HashMap::new(),
-            current: None,
             damage: Damage::NONE,
             damage_events: 0,
             fence: None,
+            invalid: false,
             invalidation: None,
         }
     }
@@ -138,18 +147,16 @@ impl Console {
                 acks.say(|console| console.release(&buffer.object));
             }
         }
-        self.buffers.retain(|_, buffer| buffer.held || !buffer.gone);
+        self.buffers.retain(|_, b| b.held || !b.gone || b.storage != Some(storage));
         self.answer_invalidation();
     }
 
-    /// Says that nothing of ours reads, once it is so: no update waits (so that whatever was shown
-    /// before the current buffer is released), and the session has let go of the current one.
+    /// Says that nothing of ours reads, once it is so: the session has heard of it, answered every
+    /// update before, and let go of every buffer.
     pub(super) fn answer_invalidation(&mut self) {
-        let queued = |q: &Queued| matches!(q, Queued::Event(SourceEvent::Scanout(_)));
-        let current = self.current.as_ref().and_then(|id| self.buffers.get(id));
-        if self.acks.is_idle()
-            && !current.is_some_and(|buffer| buffer.held)
-            && !self.queue.iter().any(queued)
+        if self.queue.is_empty()
+            && self.acks.is_idle()
+            && !self.buffers.values().any(|buffer| buffer.held)
             && let Some(serial) = self.invalidation.take()
         {
             self.acks.say(|console| console.invalidate_ready(serial));
@@ -166,8 +173,9 @@ impl Console {
         match event {
             Event::Gone => {
                 buffer.gone = true;
-                let replaced = buffer.announced.filter(|_| buffer.held);
-                if !buffer.held {
+                let (replaced, storage) = (buffer.announced, buffer.storage);
+                // The session may have it, or be about to get it.
+                if !buffer.held && !self.queue.iter().any(|queued| queued.is_scanout_of(storage)) {
                     buffer.object.destroy();
                     self.buffers.remove(id);
                 }
@@ -217,6 +225,7 @@ impl Console {
                     done: false,
                     gone: false,
                     announced: None,
+                    shown: false,
                     storage: None,
                     held: false,
                 };
@@ -276,13 +285,11 @@ impl Console {
                 }
             }
             Event::InvalidateBegin { serial } => {
-                self.invalidation = Some(serial);
-                let current = self.current.as_ref().and_then(|id| self.buffers.get(id));
-                if let Some(id) = current.and_then(|buffer| buffer.announced) {
-                    self.push(SourceEvent::Replaced(id))?;
-                }
+                (self.invalid, self.invalidation) = (true, Some(serial));
+                self.buffers.values_mut().for_each(|buffer| buffer.shown = false);
+                self.push(SourceEvent::Invalidate)?;
             }
-            Event::InvalidateEnd { .. } => self.invalidation = None,
+            Event::InvalidateEnd { .. } => (self.invalid, self.invalidation) = (false, None),
             Event::Gone => return Err(GONE.to_owned()),
         }
         Ok(())
@@ -296,18 +303,22 @@ impl Console {
 
     fn scanout(&mut self, id: &ObjectId, visible: Rect, up: Transform) -> Result<(), Fault> {
         let classify = self.classify;
+        let invalid = self.invalid;
         let buffer = self.alive(id)?;
-        buffer.announced = None;
+        buffer.shown = false;
+        // It is said again when that is over.
+        if invalid {
+            return Ok(());
+        }
         match buffer.announce(classify, visible, up) {
             Ok(announcement) => {
-                buffer.announced = Some(announcement.buffer);
+                (buffer.announced, buffer.shown) = (Some(announcement.buffer), true);
                 buffer.storage = Some(announcement.storage.id);
                 self.push(SourceEvent::Scanout(announcement))?;
             }
             // Its updates are refused; the next scanout may be better.
             Err(reason) => tracing::warn!(reason, "the backend's buffer can't be used"),
         }
-        self.current = Some(id.clone());
         Ok(())
     }
 
@@ -317,7 +328,7 @@ impl Console {
         let fence = self.fence.take();
         let buffer = self.alive(id)?;
         let size = buffer.layout.as_ref().map(|layout| layout.size).unwrap_or_default();
-        let announced = buffer.announced;
+        let announced = buffer.announced.filter(|_| buffer.shown);
         self.acks.owe(frame)?;
         let Some(buffer) = announced else {
             self.acks.settle(u64::from(frame), Verdict::Refused);

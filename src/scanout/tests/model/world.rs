@@ -7,11 +7,9 @@
 mod outputs;
 mod sinks;
 
-use super::super::bench::{SIZE, ms};
+use super::super::bench::{announced, ms};
 use super::super::*;
-use crate::frame::{
-    Format, ImportId, Layout, Modifier, PLANES_MAX, Plane, Rect, TARGETS, Transform,
-};
+use crate::frame::{ImportId, Rect, TARGETS};
 
 pub(super) type Picture = [u8; 2];
 /// A tile that was torn where that is allowed, and counted.
@@ -28,6 +26,7 @@ pub(super) const FORCED: Broken = "none forced in time";
 pub(super) const RETIRED: Broken = "nothing retired while read";
 pub(super) const HIDDEN: Broken = "nothing unguarded but counted and needed";
 pub(super) const ONCE: Broken = "settled once, and rightly";
+pub(super) const LET_GO: Broken = "what is to be replaced is let go, and its picture stays";
 pub(super) const HANDLES: Broken = "no handle is committed while it is held";
 
 /// What frame `n` looks like.
@@ -71,6 +70,8 @@ pub(super) enum Doing {
     Announced,
     /// Draws into what it shows.
     InPlace,
+    /// Rests since then, while its pages are about to be replaced.
+    Invalid(Time),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -151,6 +152,7 @@ pub(super) struct World {
     /// What happened in the last step: so that nothing holds because nothing happens.
     pub(super) counts: Counts,
     pub(super) retired: bool,
+    pub(super) let_go: bool,
 }
 
 impl Sink {
@@ -184,6 +186,7 @@ impl World {
             broken: None,
             counts: Counts::default(),
             retired: false,
+            let_go: false,
         };
         for ino in world.slots {
             world.memory.push(Memory { ino, tiles: [0; 2], replaced: false });
@@ -324,20 +327,7 @@ impl World {
             // Lent until the update that is about to come.
             self.lent[before] = Some(UpdateId(0));
         }
-        self.input(Input::Scanout(Announced {
-            buffer,
-            storage: StorageId { dev: 0, ino, others: 0 },
-            layout: Layout {
-                size: SIZE,
-                format: Format::XRGB8888,
-                modifier: Modifier::LINEAR,
-                planes: [Plane::default(); PLANES_MAX],
-                plane_count: 1,
-            },
-            visible: Rect { x: 0, y: 0, width: SIZE.width, height: SIZE.height },
-            transform: Transform::Normal,
-            fenced: false,
-        }));
+        self.input(Input::Scanout(announced(buffer, ino)));
     }
 
     pub(super) fn update(&mut self) {
@@ -389,6 +379,26 @@ impl World {
         self.current = None;
         self.before = None;
         self.input(Input::Replaced(buffer));
+    }
+
+    /// The guest's pages are about to be replaced; until then it does nothing.
+    pub(super) fn invalidate(&mut self) {
+        self.doing = Doing::Invalid(self.now);
+        self.input(Input::Invalidate);
+    }
+
+    /// They were: the same picture is announced once more, from others, which looks like a flip.
+    pub(super) fn validate(&mut self) {
+        let Some((_, slot)) = self.current else { return };
+        let old = self.slots[slot];
+        let tiles = self.memory(old).tiles;
+        self.memory(old).replaced = true;
+        self.slots[slot] = old + 10;
+        self.memory.push(Memory { ino: old + 10, tiles, replaced: false });
+        // What is owed for the old ones is owed for nothing that is still to be seen.
+        self.owed.iter_mut().for_each(|owed| owed.frame = 0);
+        self.flips = true;
+        self.announce(slot);
     }
 
     pub(super) fn say(&mut self, swap: Swap) {

@@ -16,7 +16,7 @@ impl World {
                 self.copy(sink.0 as usize, target, buffer, damage);
             }
             Output::ShowCopy { sink, commit, target, buffer, damage, .. } => {
-                self.demand(self.is_current(buffer), STALE);
+                self.demand(self.is_current(buffer) && !self.is_gone(), STALE);
                 let this = &mut self.sinks[sink.0 as usize];
                 let picture = this.targets[usize::from(target)];
                 let held = Held { commit, import: None, excused: false };
@@ -43,8 +43,25 @@ impl World {
                     sink.importing.retain(|import| !of(import));
                 }
                 self.demand(!read, RETIRED);
+                if self.current_ino() == Some(ino) && self.may_let_go() {
+                    self.let_go = true;
+                    let newest = self.memory(ino).tiles;
+                    let kept = self.sinks.iter().all(|s| !s.is_seen() || s.surface == newest);
+                    // Nobody looks where nothing is presented for so long.
+                    self.demand(kept || self.now >= ms(100), LET_GO);
+                }
             }
         }
+    }
+
+    /// Whether pages that are about to be replaced are still the guest's.
+    pub(super) fn may_let_go(&self) -> bool {
+        matches!(self.doing, Doing::Invalid(since) if self.now < since + ms(50))
+    }
+
+    /// Whether they are not any more.
+    fn is_gone(&self) -> bool {
+        matches!(self.doing, Doing::Invalid(_)) && !self.may_let_go()
     }
 
     fn is_current(&self, buffer: BufferId) -> bool {
@@ -59,7 +76,8 @@ impl World {
         buffer: BufferId,
         damage: &Damage,
     ) {
-        self.demand(self.is_current(buffer) && !self.lost, STALE);
+        let leaving = matches!(self.doing, Doing::Invalid(_));
+        self.demand(self.is_current(buffer) && !self.lost && !leaving, STALE);
         let drawing = self.doing == Doing::InPlace;
         let mut picture = self.memory(import.storage.ino).tiles;
         if drawing {
@@ -82,13 +100,14 @@ impl World {
     }
 
     fn copy(&mut self, sink: usize, target: u8, buffer: BufferId, damage: Damage) {
-        self.demand(self.is_current(buffer), STALE);
+        self.demand(self.is_current(buffer) && !self.is_gone(), STALE);
         let Some((_, slot)) = self.current else { return };
         let ino = self.slots[slot];
         let mut pixels = self.memory(ino).tiles;
         // The guest may draw there now, or does.
         let waits = self.owed.iter().any(|owed| owed.slot == slot);
-        let free = !waits && self.doing != Doing::Announced && !self.lost;
+        let draws = !matches!(self.doing, Doing::Announced | Doing::Invalid(_));
+        let free = !waits && draws && !self.lost;
         let unguarded = free && self.swap != Some(Swap::Flip);
         let surprise = self.flipped_last && self.swap.is_none();
         if self.doing == Doing::InPlace {

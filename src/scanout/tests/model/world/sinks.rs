@@ -2,6 +2,13 @@
 
 use super::*;
 
+impl Sink {
+    /// Whether it shows what a user sees and the CPU can read, whole.
+    pub(super) fn is_seen(&self) -> bool {
+        self.open && !self.hidden && !self.unreadable && !self.surface.contains(&TORN)
+    }
+}
+
 impl World {
     pub(crate) fn copied(&mut self, sink: usize, worked: bool) {
         let this = &mut self.sinks[sink];
@@ -121,6 +128,7 @@ impl World {
     /// Whether all ends well if every sink does what it shall.
     pub(crate) fn ends_well(&self) -> Option<Broken> {
         let mut world = self.clone();
+        let may_let_go = world.may_let_go();
         for _ in 0..60 {
             let mut any = false;
             for sink in 0..world.sinks.len() {
@@ -147,6 +155,7 @@ impl World {
         }
         let newest = world.current_ino().map(|ino| world.memory(ino).tiles);
         let still = world.doing != Doing::InPlace && !world.lost;
+        let still = still && !matches!(world.doing, Doing::Invalid(_));
         // What can be neither imported nor read is not to be shown.
         let able = |sink: &Sink| !(sink.unreadable && sink.refused);
         let seen =
@@ -154,6 +163,9 @@ impl World {
         let shown = |sink: &Sink| !seen(sink) || newest.is_none_or(|newest| sink.surface == newest);
         let fresh = !still || world.sinks.iter().all(shown);
         world.demand(fresh, STALE);
+        let holds = |sink: &Sink| sink.held.iter().any(|held| held.import.is_some());
+        let let_go = world.sinks.iter().all(|sink| !sink.is_seen() || !holds(sink));
+        world.demand(let_go || !may_let_go, LET_GO);
         world.demand(world.owed.is_empty(), HUNG);
         world.broken
     }
