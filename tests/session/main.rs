@@ -12,6 +12,11 @@ mod compositor;
 #[path = "../support/fake_qemu.rs"]
 mod fake_qemu;
 
+#[cfg(all(feature = "wire", feature = "serve"))]
+#[path = "../wire/backend.rs"]
+#[allow(dead_code)]
+mod backend;
+
 mod copies;
 mod cursors;
 mod direct;
@@ -22,6 +27,10 @@ mod hostile;
 mod keeper;
 mod late;
 mod layouts;
+mod let_go;
+#[cfg(all(feature = "wire", feature = "serve"))]
+mod let_go_wire;
+mod modes;
 mod points;
 mod refusals;
 mod repack;

@@ -27,6 +27,7 @@ pub enum Seen {
     /// Its first byte.
     Cursor(u8),
     CursorAt(i32, i32),
+    Retired(StorageId),
 }
 
 /// Everything that went by so far, in that order.
@@ -102,6 +103,7 @@ impl Source for SpiedSource {
     }
 
     fn retired(&mut self, storage: StorageId) {
+        self.log.add(Seen::Retired(storage));
         self.source.retired(storage);
     }
 }

@@ -148,18 +148,17 @@ impl Stage {
         let uri = Uri::Qemu { bus: Bus::Session, vm: None, console: None };
         let options = source::Options { classify: setup.classify, ..source::Options::default() };
         let source = source::open_stream(stream, &uri, &options).unwrap().source;
-        let mut stage = Self::join(source, setup);
-        stage.qemu = Some(listeners.next());
-        stage
+        Self { qemu: Some(listeners.next()), ..Self::over(source, setup) }
     }
 
     /// With a guest that says what no QEMU does.
     pub fn scripted(setup: Setup) -> (Self, Guest) {
         let (source, guest) = script::guest();
-        (Self::join(Box::new(source), setup), guest)
+        (Self::over(Box::new(source), setup), guest)
     }
 
-    fn join(source: Box<dyn Source>, setup: Setup) -> Self {
+    /// The same with another source than a QEMU.
+    pub fn over(source: Box<dyn Source>, setup: Setup) -> Self {
         let (compositor, stream) = Compositor::start(setup.script);
         let means = Means {
             make_udmabuf: |_, _, _| Err(io::ErrorKind::Unsupported.into()),

@@ -102,9 +102,17 @@ pub fn options() -> source::Options {
 }
 
 pub fn open(server: &mut Server, console: Option<u32>) -> Result<Opened, SourceError> {
+    open_with(server, console, &options())
+}
+
+pub fn open_with(
+    server: &mut Server,
+    console: Option<u32>,
+    options: &source::Options,
+) -> Result<Opened, SourceError> {
     let (ours, theirs) = UnixStream::pair().unwrap();
     server.add_viewer(theirs).unwrap();
-    while_serving(server, || source::open_stream(ours, &uri(console), &options()))
+    while_serving(server, || source::open_stream(ours, &uri(console), options))
 }
 
 pub struct Stage {
