@@ -1,5 +1,6 @@
 //! Frames, all the way: server, socket, session, sink, and the answer back.
 
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use fanlight::frame::{Cursor, Input, Rect, Size, Transform};
@@ -278,4 +279,31 @@ fn invalidation_is_answered_when_nothing_reads_and_the_picture_comes_back() {
     let frame = stage.update(buffer, &[]);
     assert_eq!(stage.answer(frame), Answer::Acked);
     assert_eq!(stage.seen(), Some(2));
+}
+
+/// Without: memory of a buffer that went before its viewer had looked at it stays pinned until seven
+/// others have come.
+#[test]
+fn a_buffer_that_goes_before_it_was_looked_at_is_let_go() {
+    let mut stage = Stage::new(CALM);
+    let pictures = [Picture::new(), Picture::new()];
+    let buffers = [stage.add(&pictures[0]), stage.add(&pictures[1])];
+    stage.show(buffers[0]);
+    stage.update(buffers[0], &[]);
+    stage.show(buffers[1]);
+    let frame = stage.update(buffers[1], &[]);
+    stage.server.remove_buffer(stage.console, buffers[0]).unwrap();
+    assert_eq!(stage.answer(frame), Answer::Acked);
+    assert_eq!(fds(&pictures[0]), 1, "the test's own");
+    assert!(fds(&pictures[1]) > 1);
+}
+
+/// How many fds of this process lead to a picture.
+fn fds(picture: &Picture) -> usize {
+    let inode = |stat: std::fs::Metadata| (stat.dev(), stat.ino());
+    let wanted = inode(picture.0.metadata().unwrap());
+    let fds = std::fs::read_dir("/proc/self/fd").unwrap();
+    // Others come and go meanwhile.
+    let stats = fds.filter_map(|fd| std::fs::metadata(fd.unwrap().path()).ok());
+    stats.filter(|stat| inode(stat.clone()) == wanted).count()
 }
