@@ -344,10 +344,12 @@ impl Server {
     fn flush(&mut self) {
         // No viewer's error is ours; those whose socket is full are dropped by their limit.
         let _ = self.display.flush_clients();
-        if self.dropped.swap(false, Ordering::Relaxed)
-            && let Err(error) = self.display.dispatch_clients(&mut self.state)
-        {
-            tracing::warn!(%error, "the viewers can't be looked at");
+        while self.dropped.swap(false, Ordering::Relaxed) {
+            if let Err(error) = self.display.dispatch_clients(&mut self.state) {
+                tracing::warn!(%error, "the viewers can't be looked at");
+            }
+            // Others may have been answered by that.
+            let _ = self.display.flush_clients();
         }
         let left = self.state.due().map(|at| {
             // Zero would stop the timer.

@@ -169,3 +169,22 @@ fn damage_of_any_number_arrives_within_the_limit() {
         });
     }
 }
+
+/// Without: who comes in the moment in which another goes waits for an answer until somebody else
+/// does something.
+#[test]
+fn who_comes_while_another_goes_is_answered() {
+    let (mut server, console) = server();
+    let mut first = Viewer::new(&mut server);
+    let picture = Picture::new();
+    let buffer = shown(&mut server, console, &picture);
+    for _ in 0..256 {
+        server.update(console, buffer, &[]).unwrap();
+        first.peer.read();
+    }
+    let mut second = Viewer::bound(&mut server, 1);
+    // One too many for the first: it is dropped here, and the second looked at.
+    server.update(console, buffer, &[]).unwrap();
+    second.peer.read();
+    assert!(second.peer.next().is_some(), "it asked what there is");
+}
