@@ -52,7 +52,7 @@ pub struct ConsoleInfo {
     pub label: String,
     /// "Graphic" or "Text".
     pub kind: String,
-    /// Pixels across, as the backend said when it was asked.
+    /// Pixels across, as the backend said when it was asked; 0 where it says that only to who watches.
     pub width: u32,
     /// Pixels down.
     pub height: u32,
@@ -117,7 +117,21 @@ fn out_of_fds() -> bool {
     eventfd(0, EventfdFlags::CLOEXEC).is_err()
 }
 
-/// Every console of every virtual machine on a message bus. Blocks for `options.time_limit` at most.
-pub fn list(bus: &Bus, options: &Options) -> Result<Vec<ConsoleInfo>, SourceError> {
-    qemu::list(bus.clone(), options)
+/// Every console that `uri` leads to: on a message bus those of every virtual machine, or of the one
+/// that it names; else those of the machine behind the socket; of these the one that it names, if it
+/// does. Through QMP this takes the place of whoever came that way before. Blocks for
+/// `options.time_limit` at most.
+///
+/// # Errors
+/// If nothing can be reached there, or there is none.
+pub fn list(uri: &Uri, options: &Options) -> Result<Vec<ConsoleInfo>, SourceError> {
+    match uri {
+        #[cfg(feature = "wire")]
+        Uri::Scanout { path, console } => wire::list(path, *console, options),
+        #[cfg(not(feature = "wire"))]
+        Uri::Scanout { .. } => Err(SourceError::NotBuilt),
+        Uri::Qemu { .. } | Uri::Qmp { .. } => qemu::list(uri.clone(), options),
+        // It has one, and makes it.
+        Uri::Demo(_) => Ok(vec![open(uri, options)?.console]),
+    }
 }

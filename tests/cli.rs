@@ -53,8 +53,11 @@ fn an_unknown_scheme_is_named_beside_the_known_ones() {
 
 #[test]
 fn a_missing_socket_is_named() {
-    fails(&["view", "qmp:/nowhere/vm.sock"], 1, &["/nowhere/vm.sock", "-qmp unix:"]);
-    fails(&["view", "qemu+unix:/nowhere/bus.sock"], 1, &["/nowhere/bus.sock", "dbus-daemon"]);
+    for verb in ["view", "list"] {
+        fails(&[verb, "qmp:/nowhere/vm.sock"], 1, &["/nowhere/vm.sock", "-qmp unix:"]);
+        fails(&[verb, "qemu+unix:/nowhere/bus.sock"], 1, &["/nowhere/bus.sock", "dbus-daemon"]);
+        fails(&[verb, "scanout:/nowhere/vm.sock"], 1, &["/nowhere/vm.sock", "is it running"]);
+    }
 }
 
 #[test]

@@ -4,32 +4,31 @@ use clap::Args;
 use serde_json::json;
 
 use super::exit::{Failure, print};
-use crate::source::{self, Bus, ConsoleInfo, Uri};
+use crate::source::{self, ConsoleInfo, Uri};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   fanlight list                           what is on the session bus
   fanlight list qemu+unix:/run/bus.sock   what is on another bus
+  fanlight list qemu:my-vm                what this virtual machine has
+  fanlight list qmp:/run/vm/qmp.sock      what the one behind this QMP socket has
+  fanlight list scanout:/run/vm.sock      what this backend has
   fanlight list --json | jq -r '.[].uri'  for scripts
 
 Exit code 2 if there is no virtual machine.")]
 pub(super) struct ListArgs {
-    /// Which bus: qemu: or qemu+unix:/path/to/bus.sock
+    /// Where to look: qemu:, qemu:NAME-or-UUID, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock, scanout:/path/to.sock
     #[arg(value_name = "URI", default_value = "qemu:")]
     uri: String,
-    /// Print an array of objects: uri, name, uuid, console, label, type, width, height
+    /// Print an array of objects: uri, name, uuid, console, label, type, width, height (null where not known), backend
     #[arg(long)]
     json: bool,
 }
 
 pub(super) fn run(args: &ListArgs) -> Result<(), Failure> {
     let uri: Uri = args.uri.parse().map_err(Failure::usage)?;
-    let bus = match uri {
-        Uri::Qemu { bus, .. } => bus,
-        Uri::Qmp { .. } | Uri::Scanout { .. } | Uri::Demo(_) => Bus::Session,
-    };
-    let consoles = source::list(&bus, &source::Options::default())?;
+    let consoles = source::list(&uri, &source::Options::default())?;
     if args.json {
         let list: Vec<_> = consoles.iter().map(as_json).collect();
         return print(serde_json::Value::from(list));
@@ -41,10 +40,15 @@ pub(super) fn run(args: &ListArgs) -> Result<(), Failure> {
             console.vm.clone(),
             console.label.clone(),
             console.kind.clone(),
-            format!("{}x{}", console.width, console.height),
+            size(console).map_or("-".to_owned(), |(width, height)| format!("{width}x{height}")),
         ]
     }));
     table(&rows).into_iter().try_for_each(print)
+}
+
+/// A backend of guest-scanout-v1 says it only to who watches.
+fn size(console: &ConsoleInfo) -> Option<(u32, u32)> {
+    (console.width > 0).then_some((console.width, console.height))
 }
 
 fn as_json(console: &ConsoleInfo) -> serde_json::Value {
@@ -55,8 +59,8 @@ fn as_json(console: &ConsoleInfo) -> serde_json::Value {
         "console": console.console,
         "label": console.label,
         "type": console.kind,
-        "width": console.width,
-        "height": console.height,
+        "width": size(console).map(|(width, _)| width),
+        "height": size(console).map(|(_, height)| height),
         "backend": console.backend,
     })
 }

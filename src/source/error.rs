@@ -110,6 +110,9 @@ pub enum SourceError {
     /// A backend without a graphic console.
     #[error("the backend has no graphic console: name another by its number, as in ?console=1")]
     NoPicture,
+    /// A backend without any console.
+    #[error("the backend at {0} has no console: give its virtual machine a display device")]
+    NoConsole(PathBuf),
     /// The scheme is known, but not in this build.
     #[error("this build can't speak guest-scanout-v1: build it with the feature `wire`")]
     NotBuilt,
@@ -143,6 +146,7 @@ impl SourceError {
                 | Self::SeveralVms(_)
                 | Self::NoSuchVm { .. }
                 | Self::NoSuchConsole { .. }
+                | Self::NoConsole(_)
         )
     }
 }

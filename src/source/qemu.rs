@@ -27,7 +27,7 @@ use self::acks::Acks;
 use self::listener::Listener;
 use self::pixels::Painter;
 use self::screen::{Letter, Screen};
-use self::vm::failed;
+use self::vm::{Console, Vm, failed};
 use self::wait::{Bell, try_both, unless_rung};
 use super::mailbox::Mailbox;
 use super::{Bus, ConsoleInfo, NO_FDS, Opened, Options, SourceError, Uri};
@@ -133,23 +133,55 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
     Ok(Opened { source: Box::new(QemuSource { mailbox, painter: None, _thread: thread }), console })
 }
 
-/// Lists every console on a bus.
-pub(super) fn list(bus: Bus, options: &Options) -> Result<Vec<ConsoleInfo>, SourceError> {
+/// Lists every console that `uri` leads to.
+pub(super) fn list(uri: Uri, options: &Options) -> Result<Vec<ConsoleInfo>, SourceError> {
     let limit = options.time_limit;
-    let (list, _thread) = on_thread(limit, move |tell| async move {
-        let list = async {
-            let connection = connect(&bus, limit).await?;
-            let vms = vm::vms(&connection).await.map_err(|error| failed(&error, limit))?;
-            if vms.is_empty() {
-                return Err(SourceError::NoVm(vm::bus_name(&bus)));
-            }
-            let all =
-                vms.iter().flat_map(|vm| vm.consoles.iter().map(move |console| (vm, console)));
-            Ok(all.map(|(vm, console)| vm::info(&vms, vm, console, &bus)).collect())
+    let (list, _thread) = on_thread(limit, move |tell| {
+        // QMP blocks; it has time limits of its own.
+        let stream = match &uri {
+            Uri::Qmp { path, .. } => Some(qmp::connect(path, limit / 2)),
+            _ => None,
         };
-        tell(list.await);
+        async move {
+            tell(match stream {
+                Some(Ok(stream)) => list_peer(stream, &uri, limit).await,
+                Some(Err(error)) => Err(error),
+                None => list_bus(&uri, limit).await,
+            });
+        }
     })?;
     Ok(list)
+}
+
+/// The consoles of every virtual machine on a bus, or of the one that is named.
+async fn list_bus(uri: &Uri, limit: Duration) -> Result<Vec<ConsoleInfo>, SourceError> {
+    let Uri::Qemu { bus, vm: wanted, console } = uri else { unreachable!("{uri} is not for here") };
+    let connection = connect(bus, limit).await?;
+    let vms = vm::vms(&connection).await.map_err(|error| failed(&error, limit))?;
+    if vms.is_empty() {
+        return Err(SourceError::NoVm(vm::bus_name(bus)));
+    }
+    let listed = match (wanted.as_deref(), console) {
+        (None, None) => &vms[..],
+        (wanted, _) => std::slice::from_ref(vm::choose_vm(&vms, wanted, bus)?),
+    };
+    let mut all = Vec::new();
+    for vm in listed {
+        let consoles = vm::choose_consoles(vm, *console)?;
+        all.extend(consoles.iter().map(|console| vm::info(&vms, vm, console, bus)));
+    }
+    Ok(all)
+}
+
+/// The consoles of the one virtual machine at the other end.
+async fn list_peer(
+    stream: UnixStream,
+    uri: &Uri,
+    limit: Duration,
+) -> Result<Vec<ConsoleInfo>, SourceError> {
+    let (_link, vm) = peer(stream, limit).await?;
+    let consoles = vm::choose_consoles(&vm, uri.console())?;
+    Ok(consoles.iter().map(|console| of_peer(&vm, console, uri)).collect())
 }
 
 /// Starts a thread that runs what `make` gives until it is done or the thread's owner is dropped, and
@@ -234,18 +266,9 @@ async fn attach(
             (link, vm.owner.clone(), vm::info(&vms, vm, console, &bus))
         }
         Target::Stream(stream, uri) => {
-            let builder = Builder::unix_stream(stream).p2p().method_timeout(limit);
-            let link = builder.build().await.map_err(dbus)?;
-            let vm = vm::vm(&link, None).await.map_err(dbus)?;
+            let (link, vm) = peer(stream, limit).await?;
             let console = vm::choose_console(&vm, uri.console())?;
-            let (uri, backend) = match uri {
-                Uri::Qmp { path, .. } => {
-                    let backend = format!("QEMU through QMP at {}", path.display());
-                    (Uri::Qmp { path, console: Some(console.id) }, backend)
-                }
-                other => (other, "QEMU on a connection of its own".to_owned()),
-            };
-            let info = vm::describe_console(&vm, console, uri, backend);
+            let info = of_peer(&vm, console, &uri);
             (link, None, info)
         }
         // `open` has turned it into a stream.
@@ -253,6 +276,26 @@ async fn attach(
     };
     let stream = register(&link, owner.as_deref(), console.console, limit).await?;
     Ok((console, stream, link))
+}
+
+/// The virtual machine at the other end of a socket.
+async fn peer(stream: UnixStream, limit: Duration) -> Result<(Connection, Vm), SourceError> {
+    let builder = Builder::unix_stream(stream).p2p().method_timeout(limit);
+    let link = builder.build().await.map_err(|error| failed(&error, limit))?;
+    let vm = vm::vm(&link, None).await.map_err(|error| failed(&error, limit))?;
+    Ok((link, vm))
+}
+
+/// What is known of a console of it; `uri` led to it.
+fn of_peer(vm: &Vm, console: &Console, uri: &Uri) -> ConsoleInfo {
+    let (uri, backend) = match uri {
+        Uri::Qmp { path, .. } => {
+            let backend = format!("QEMU through QMP at {}", path.display());
+            (Uri::Qmp { path: path.clone(), console: Some(console.id) }, backend)
+        }
+        other => (other.clone(), "QEMU on a connection of its own".to_owned()),
+    };
+    vm::describe_console(vm, console, uri, backend)
 }
 
 async fn connect(bus: &Bus, limit: Duration) -> Result<Connection, SourceError> {

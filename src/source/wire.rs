@@ -20,7 +20,7 @@ use wayland_client::Connection;
 use wayland_client::backend::WaylandError;
 use wayland_client::protocol::wl_display;
 
-use self::link::Link;
+use self::link::{Link, Listed};
 use super::{ConsoleInfo, Opened, Options, SourceError, Uri};
 use crate::frame::{Input, StorageId};
 use crate::port::{Source, SourceEvent};
@@ -118,17 +118,20 @@ impl WireSource {
     }
 }
 
+fn connect(path: &Path) -> Result<UnixStream, SourceError> {
+    UnixStream::connect(path).map_err(|error| SourceError::NoBackend {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    })
+}
+
 /// Opens a console behind a socket.
 pub(super) fn open(
     path: &Path,
     number: Option<u32>,
     options: &Options,
 ) -> Result<Opened, SourceError> {
-    let stream = UnixStream::connect(path).map_err(|error| SourceError::NoBackend {
-        path: path.to_owned(),
-        reason: error.to_string(),
-    })?;
-    open_stream(stream, path, number, options)
+    open_stream(connect(path)?, path, number, options)
 }
 
 /// As [`open`], at the other end of `stream`, which `path` names.
@@ -138,6 +141,49 @@ pub(super) fn open_stream(
     number: Option<u32>,
     options: &Options,
 ) -> Result<Opened, SourceError> {
+    let (source, consoles) = ask(stream, path, options)?;
+    let console = match number {
+        Some(number) => numbered(consoles, number)?,
+        None => consoles
+            .into_iter()
+            .find(|console| console.kind == GRAPHIC)
+            .ok_or(SourceError::NoPicture)?,
+    };
+    source.link.watch(&source.connection, console.console);
+    source.link.flush();
+    Ok(Opened { source: Box::new(source), console })
+}
+
+/// The consoles behind a socket, or the one of that number.
+pub(super) fn list(
+    path: &Path,
+    number: Option<u32>,
+    options: &Options,
+) -> Result<Vec<ConsoleInfo>, SourceError> {
+    let (_, consoles) = ask(connect(path)?, path, options)?;
+    if consoles.is_empty() {
+        return Err(SourceError::NoConsole(path.to_owned()));
+    }
+    match number {
+        Some(number) => Ok(vec![numbered(consoles, number)?]),
+        None => Ok(consoles),
+    }
+}
+
+fn numbered(consoles: Vec<ConsoleInfo>, wanted: u32) -> Result<ConsoleInfo, SourceError> {
+    let present = consoles.iter().map(|c| format!("{} ({})", c.console, c.label)).collect();
+    let found = consoles.into_iter().find(|console| console.console == wanted);
+    found.ok_or(SourceError::NoSuchConsole { wanted, present })
+}
+
+const GRAPHIC: &str = "Graphic";
+
+/// Asks a backend for its consoles; it isn't told to show one yet.
+fn ask(
+    stream: UnixStream,
+    path: &Path,
+    options: &Options,
+) -> Result<(WireSource, Vec<ConsoleInfo>), SourceError> {
     let limit = options.time_limit;
     let deadline = Instant::now() + limit;
     let failed = |source| SourceError::System { what: "a socket", source };
@@ -153,31 +199,18 @@ pub(super) fn open_stream(
     // The display is alive: it can't be refused.
     let _registry = source.connection.send_request(&display, registry, Some(data));
     let (vm, uuid, consoles) = source.until(path, deadline, limit, Link::consoles)?;
-    let chosen = match number {
-        Some(number) => consoles.iter().find(|console| console.number == number),
-        None => consoles.iter().find(|console| console.graphic),
-    };
-    let chosen = chosen.ok_or_else(|| match number {
-        Some(wanted) => SourceError::NoSuchConsole {
-            wanted,
-            present: consoles.iter().map(|c| format!("{} ({})", c.number, c.label)).collect(),
-        },
-        None => SourceError::NoPicture,
-    })?;
-    link.watch(&source.connection, chosen.number);
-    link.flush();
-    let console = ConsoleInfo {
-        uri: Uri::Scanout { path: path.to_owned(), console: Some(chosen.number) },
-        vm,
-        uuid,
-        console: chosen.number,
-        label: chosen.label.clone(),
-        kind: if chosen.graphic { "Graphic" } else { "Text" }.to_owned(),
+    let info = |console: Listed| ConsoleInfo {
+        uri: Uri::Scanout { path: path.to_owned(), console: Some(console.number) },
+        vm: vm.clone(),
+        uuid: uuid.clone(),
+        console: console.number,
+        label: console.label,
+        kind: if console.graphic { GRAPHIC } else { "Text" }.to_owned(),
         width: 0,
         height: 0,
         backend: format!("guest-scanout-v1 at {}", path.display()),
     };
-    Ok(Opened { source: Box::new(source), console })
+    Ok((source, consoles.into_iter().map(info).collect()))
 }
 
 /// Why a connection ended, for the user.

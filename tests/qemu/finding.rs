@@ -1,14 +1,17 @@
 //! Finding virtual machines on a bus, and a console of theirs.
 
-use std::io::{BufRead, BufReader, Write};
-use std::os::unix::net::UnixListener;
+use std::io::{BufRead, BufReader, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
 use fanlight::source::SourceError;
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::*;
+use crate::fake_qemu::FakeQemus;
 
 const OTHER: FakeVm = FakeVm {
     owner: ":1.9",
@@ -27,9 +30,20 @@ fn every_console_of_every_vm_is_listed_with_what_opens_it() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bus");
     let listeners = fake_qemu::bus(&path, vec![VM, OTHER]);
-    let list = source::list(&Bus::Unix(path.clone()), &options()).unwrap();
+    let list = source::list(&on_bus(&path, None, None), &options()).unwrap();
     let names: Vec<_> = list.iter().map(|c| (&c.vm[..], c.console, &c.kind[..])).collect();
     assert_eq!(names, [("fake", 0, "Graphic"), ("other", 0, "Text"), ("other", 1, "Graphic")]);
+    let list_of = |vm, console| source::list(&on_bus(&path, vm, console), &options());
+    assert_eq!(list_of(Some("other"), None).unwrap(), list[1..]);
+    assert_eq!(list_of(Some("other"), Some(1)).unwrap(), list[2..]);
+    for (vm, console, part) in [
+        (Some("third"), None, "no virtual machine is called \"third\""),
+        (None, Some(1), "2 virtual machines are here"),
+        (Some("fake"), Some(1), "no console 1; it has: 0"),
+    ] {
+        let error = list_of(vm, console).unwrap_err();
+        assert!(error.is_usage() && error.to_string().contains(part), "{error}");
+    }
     for console in list {
         let opened = source::open(&console.uri, &options()).unwrap();
         assert_eq!(opened.console, console);
@@ -74,7 +88,7 @@ fn an_empty_bus_and_no_bus_are_told_apart() {
     let _listeners = fake_qemu::bus(&path, Vec::new());
     let error = source::open(&on_bus(&path, None, None), &options()).unwrap_err();
     assert!(matches!(error, SourceError::NoVm(_)) && error.is_usage(), "{error}");
-    let error = source::list(&Bus::Unix(path), &options()).unwrap_err();
+    let error = source::list(&on_bus(&path, None, None), &options()).unwrap_err();
     assert!(matches!(error, SourceError::NoVm(_)), "{error}");
 }
 
@@ -153,4 +167,47 @@ fn a_qemu_without_p2p_is_reported() {
         );
         assert!(error.to_string().contains("p2p=yes"), "{error}");
     });
+}
+
+/// Speaks QMP to one client, and serves the socket that it hands over.
+fn serve_qmp(listener: &UnixListener, vm: FakeVm) -> FakeQemus {
+    let socket = listener.accept().unwrap().0;
+    let mut handed = None;
+    (&socket).write_all(b"{\"QMP\": {}}\r\n").unwrap();
+    loop {
+        let mut line = [0; 512];
+        let mut room = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut room);
+        let mut parts = [IoSliceMut::new(&mut line)];
+        // The client waits for each answer: a read is a command.
+        let got = recvmsg(&socket, &mut parts, &mut ancillary, RecvFlags::CMSG_CLOEXEC).unwrap();
+        for message in ancillary.drain() {
+            if let RecvAncillaryMessage::ScmRights(mut fds) = message {
+                handed = fds.next();
+            }
+        }
+        (&socket).write_all(b"{\"return\": {}}\n").unwrap();
+        if String::from_utf8_lossy(&line[..got.bytes]).contains("add_client") {
+            let handed = handed.expect("an fd came before");
+            return fake_qemu::p2p_over(UnixStream::from(handed), vm);
+        }
+    }
+}
+
+#[test]
+fn a_machine_behind_qmp_is_listed_with_what_opens_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("qmp");
+    let listener = UnixListener::bind(&path).unwrap();
+    // Ends when the test's clients have come.
+    let clients = thread::spawn(move || [0; 3].map(|_| serve_qmp(&listener, OTHER)));
+    let list = source::list(&qmp(&path), &options()).unwrap();
+    let names: Vec<_> = list.iter().map(|c| (&c.vm[..], c.console, &c.kind[..])).collect();
+    assert_eq!(names, [("other", 0, "Text"), ("other", 1, "Graphic")]);
+    let error = source::list(&Uri::Qmp { path, console: Some(2) }, &options()).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("no console 2"), "{error}");
+    let opened = source::open(&list[1].uri, &options()).unwrap();
+    assert_eq!(opened.console, list[1]);
+    let [_, _, opened_by] = clients.join().unwrap();
+    assert_eq!(opened_by.next().registered.1, 1);
 }

@@ -61,7 +61,13 @@ impl Told {
         let (id, buffer) = (storage.id, next_buffer_id());
         let visible = Rect { x: 0, y: 0, width, height };
         let transform = Transform::Normal;
-        self.say(SourceEvent::Scanout(Announcement { buffer, storage, layout, visible, transform }));
+        self.say(SourceEvent::Scanout(Announcement {
+            buffer,
+            storage,
+            layout,
+            visible,
+            transform,
+        }));
         self.say(SourceEvent::Update { buffer, damage: Damage::Whole, ack: Ack::none() });
         id
     }

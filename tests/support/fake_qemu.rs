@@ -94,9 +94,14 @@ impl FakeQemus {
 /// A p2p QEMU at the other end of the socket returned.
 pub(crate) fn p2p(vm: FakeVm) -> (UnixStream, FakeQemus) {
     let (ours, theirs) = UnixStream::pair().unwrap();
+    (theirs, p2p_over(ours, vm))
+}
+
+/// The same at this end of a socket.
+pub(crate) fn p2p_over(stream: UnixStream, vm: FakeVm) -> FakeQemus {
     let (tell, told) = channel();
-    thread::spawn(move || zbus::block_on(serve(ours, vec![vm], tell)));
-    (theirs, FakeQemus(told))
+    thread::spawn(move || zbus::block_on(serve(stream, vec![vm], tell)));
+    FakeQemus(told)
 }
 
 /// A message bus with these on it, at `path`: it stands in for dbus-daemon, as far as finding VMs goes.

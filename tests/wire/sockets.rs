@@ -107,3 +107,66 @@ fn texts_near_the_limit_arrive_and_longer_ones_are_refused() {
     assert!(error.to_string().contains("1025 bytes"), "{error}");
     assert!(server.add_console(Kind::Text, "a\0b").is_err());
 }
+
+/// A backend of two consoles, behind a socket.
+fn two_consoles(path: &std::path::Path) -> Server {
+    let mut server = Server::bind(path, "my vm", "uuid", CALM).unwrap();
+    server.add_console(Kind::Text, "monitor").unwrap();
+    server.add_console(Kind::Graphic, "screen").unwrap();
+    server
+}
+
+#[test]
+fn every_console_is_listed_with_what_opens_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("vm.sock");
+    let mut server = two_consoles(&path);
+    let uri = |console| Uri::Scanout { path: path.clone(), console };
+    let list = while_serving(&mut server, || source::list(&uri(None), &options())).unwrap();
+    let names: Vec<_> = list.iter().map(|c| (&c.vm[..], &c.label[..], &c.kind[..])).collect();
+    assert_eq!(names, [("my vm", "monitor", "Text"), ("my vm", "screen", "Graphic")]);
+    for console in &list {
+        let opened = while_serving(&mut server, || source::open(&console.uri, &options())).unwrap();
+        assert_eq!(opened.console, *console);
+    }
+    let one = while_serving(&mut server, || source::list(&uri(Some(1)), &options())).unwrap();
+    assert_eq!(one, list[1..]);
+    let error = while_serving(&mut server, || source::list(&uri(Some(7)), &options()));
+    let error = error.unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("no console 7"), "{error}");
+    let mut bare = Server::bind(&dir.path().join("bare"), "", "", CALM).unwrap();
+    let uri = Uri::Scanout { path: dir.path().join("bare"), console: None };
+    let error = while_serving(&mut bare, || source::list(&uri, &options())).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("has no console"), "{error}");
+}
+
+#[cfg(feature = "cli")]
+#[test]
+fn the_program_lists_them_as_a_table_and_as_json() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("vm.sock");
+    let mut server = two_consoles(&path);
+    let uri = format!("scanout:{}", path.display());
+    let mut list = |more: &[&str]| {
+        let mut program = std::process::Command::new(env!("CARGO_BIN_EXE_fanlight"));
+        program.arg("list").arg(&uri).args(more).env_clear();
+        let output = while_serving(&mut server, || program.output()).unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let table = list(&[]);
+    let cells = |line: &str| -> Vec<String> {
+        let cells = line.split("  ").map(str::trim).filter(|cell| !cell.is_empty());
+        cells.map(str::to_owned).collect()
+    };
+    let rows: Vec<_> = table.lines().map(cells).collect();
+    let second = format!("{uri}?console=1");
+    assert_eq!(rows.len(), 3, "{table}");
+    assert_eq!(rows[0], ["URI", "NAME", "LABEL", "TYPE", "SIZE"]);
+    assert_eq!(rows[2], [&second, "my vm", "screen", "Graphic", "-"]);
+    let json: serde_json::Value = serde_json::from_str(&list(&["--json"])).unwrap();
+    assert_eq!(json[1]["uri"], second);
+    assert_eq!((&json[0]["label"], &json[0]["type"]), (&"monitor".into(), &"Text".into()));
+    assert!(json[1]["width"].is_null() && json[1]["height"].is_null());
+    assert_eq!(json.as_array().map(Vec::len), Some(2));
+}

@@ -142,6 +142,14 @@ pub(super) fn choose_console(vm: &Vm, wanted: Option<u32>) -> Result<&Console, S
     }
 }
 
+/// All consoles, or the one that is meant.
+pub(super) fn choose_consoles(vm: &Vm, wanted: Option<u32>) -> Result<&[Console], SourceError> {
+    match wanted {
+        None => Ok(&vm.consoles),
+        wanted => choose_console(vm, wanted).map(std::slice::from_ref),
+    }
+}
+
 fn describe(vms: &[Vm], vm: &Vm, bus: &Bus) -> String {
     format!("{} (name \"{}\", UUID {})", uri(vms, vm, bus, None), vm.name, vm.uuid)
 }
