@@ -129,10 +129,41 @@ fn as_text(stats: &Stats, fps: f64) -> String {
         ("commit to presented", &stats.commit_to_presented),
         ("update to ack", &stats.update_to_ack),
     ] {
-        if let (Some(p50), Some(p99)) = (histogram.quantile(50), histogram.quantile(99)) {
+        if let (Some(p50), Some(p99), Some(max)) =
+            (histogram.quantile(50), histogram.quantile(99), histogram.max())
+        {
             // Writing to a String can't fail.
-            let _ = write!(line, "; {name} p50 {p50:?} p99 {p99:?}");
+            let _ = write!(line, "; {name} p50 {p50:?} p99 {p99:?} max {max:?}");
         }
     }
     line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn latencies_have_a_median_a_tail_and_a_worst() {
+        let mut update_to_ack = Histogram::default();
+        for ms in 1..=200 {
+            update_to_ack.record(Duration::from_millis(ms));
+        }
+        let none = Histogram::default();
+        let stats = Stats {
+            counts: Default::default(),
+            mode: None,
+            update_to_commit: none.clone(),
+            commit_to_presented: none,
+            update_to_ack,
+        };
+        let took = Duration::from_secs(1);
+        let latency = as_json(&stats, 0.0, took, true)["latency_us"].take();
+        let acks = &latency["update_to_ack"];
+        let us = |name: &str| acks[name].as_u64().unwrap_or_default();
+        assert_eq!((us("count"), us("max")), (200, 200_000));
+        assert!((100_000..113_000).contains(&us("p50")), "{acks}");
+        assert!((198_000..=200_000).contains(&us("p99")), "{acks}");
+        assert!(latency["update_to_commit"]["max"].is_null());
+    }
 }

@@ -51,7 +51,7 @@ impl Histogram {
         let mut seen = 0;
         self.counts.iter().enumerate().find_map(|(i, &n)| {
             seen += u64::from(n);
-            (seen >= wanted && self.total > 0).then(|| Duration::from_micros(upper(i)))
+            (seen >= wanted && self.total > 0).then(|| Duration::from_micros(upper(i)).min(self.longest))
         })
     }
 }
@@ -100,6 +100,7 @@ mod tests {
         let p99 = h.quantile(99).unwrap().as_secs_f64();
         assert!((0.099..0.112).contains(&p99), "{p99}");
         assert_eq!(h.max(), Some(Duration::from_millis(100)));
+        assert!(h.quantile(100) <= h.max());
         h.record(Duration::MAX);
         assert_eq!(h.count(), 101);
     }
