@@ -79,25 +79,19 @@ fn update(source: &mut Box<dyn Source>) -> (BufferId, Damage, Ack) {
 const XR24: u32 = u32::from_le_bytes(*b"XR24");
 const INVALID: u64 = 0x00ff_ffff_ffff_ffff;
 
+/// Arguments of `ScanoutDMABUF2`.
+type V2<'a> = (Vec<Fd<'a>>, u32, u32, u32, u32, Vec<u32>, Vec<u32>, u32, u32, u32, u32, u64, bool);
+
 /// A whole linear XR24 buffer as version 2 announces it.
-fn announce(qemu: &mut FakeQemu, fd: &impl AsFd, width: u32, height: u32) -> Result<(), String> {
+fn v2(fd: &impl AsFd, width: u32, height: u32) -> V2<'_> {
     let fds = vec![Fd::from(fd.as_fd())];
-    let body = (
-        fds,
-        0_u32,
-        0_u32,
-        width,
-        height,
-        vec![0_u32],
-        vec![width * 4],
-        1_u32,
-        XR24,
-        width,
-        height,
-        INVALID,
-        false,
-    );
-    qemu.call(DMABUF2, "ScanoutDMABUF2", &body).map(drop).map_err(|(_, text)| text)
+    let (offsets, strides) = (vec![0], vec![width * 4]);
+    (fds, 0, 0, width, height, offsets, strides, 1, XR24, width, height, INVALID, false)
+}
+
+fn announce(qemu: &mut FakeQemu, fd: &impl AsFd, width: u32, height: u32) -> Result<(), String> {
+    let call = qemu.call(DMABUF2, "ScanoutDMABUF2", &v2(fd, width, height));
+    call.map(drop).map_err(|(_, text)| text)
 }
 
 fn send_update(qemu: &FakeQemu, rect: (i32, i32, i32, i32)) -> std::num::NonZeroU32 {

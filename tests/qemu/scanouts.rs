@@ -81,28 +81,19 @@ fn damage_outside_the_surface_is_cut_off_or_means_everything() {
     }
 }
 
+/// A source that takes memfds for dma-bufs of a GPU.
+fn new_with_gpu() -> (Box<dyn Source>, FakeQemu) {
+    connect(VM, &Options { classify: fake_qemu::classify_as_gpu, ..Options::default() })
+}
+
 #[test]
 fn planes_crop_and_backing_are_kept() {
-    let (mut source, mut qemu) =
-        connect(VM, &Options { classify: fake_qemu::classify_as_gpu, ..Options::default() });
+    let (mut source, mut qemu) = new_with_gpu();
     let (one, two) = (memory(1 << 16), memory(1 << 14));
     let modifier = 0x0100_0000_0000_0004_u64;
     let fds = vec![Fd::from(one.as_fd()), Fd::from(two.as_fd())];
-    let body = (
-        fds,
-        16_u32,
-        8_u32,
-        64_u32,
-        48_u32,
-        vec![0_u32, 512],
-        vec![512_u32, 128],
-        2_u32,
-        XR24,
-        128_u32,
-        100_u32,
-        modifier,
-        true,
-    );
+    let (offsets, strides) = (vec![0, 512], vec![512, 128]);
+    let body: V2<'_> = (fds, 16, 8, 64, 48, offsets, strides, 2, XR24, 128, 100, modifier, true);
     qemu.call(DMABUF2, "ScanoutDMABUF2", &body).unwrap();
     let shown = scanout(&mut source);
     assert_eq!(shown.layout.size, Size { width: 128, height: 100 });
@@ -120,24 +111,11 @@ fn planes_crop_and_backing_are_kept() {
 
 #[test]
 fn planes_without_an_fd_lie_in_the_first() {
-    let (mut source, mut qemu) =
-        connect(VM, &Options { classify: fake_qemu::classify_as_gpu, ..Options::default() });
+    let (mut source, mut qemu) = new_with_gpu();
     let fd = memory(1 << 16);
-    let body = (
-        vec![Fd::from(fd.as_fd())],
-        0_u32,
-        0_u32,
-        64_u32,
-        64_u32,
-        vec![0_u32, 32768],
-        vec![256_u32, 64],
-        2_u32,
-        XR24,
-        64_u32,
-        64_u32,
-        4_u64,
-        false,
-    );
+    let fds = vec![Fd::from(fd.as_fd())];
+    let (offsets, strides) = (vec![0, 32768], vec![256, 64]);
+    let body: V2<'_> = (fds, 0, 0, 64, 64, offsets, strides, 2, XR24, 64, 64, 4, false);
     qemu.call(DMABUF2, "ScanoutDMABUF2", &body).unwrap();
     let shown = scanout(&mut source);
     assert_eq!((shown.storage.fds.len(), shown.storage.id.others), (1, 0));
@@ -151,8 +129,7 @@ fn an_implicit_modifier_is_linear_where_the_exporter_is_known() {
     assert_eq!(shown.layout.modifier, Modifier::LINEAR);
     assert_eq!(shown.storage.memory, Memory::DmaBuf { exporter: "udmabuf".to_owned() });
 
-    let options = Options { classify: fake_qemu::classify_as_gpu, ..Options::default() };
-    let (mut source, mut qemu) = connect(VM, &options);
+    let (mut source, mut qemu) = new_with_gpu();
     announce(&mut qemu, &memory(4096), 32, 32).unwrap();
     assert_eq!(scanout(&mut source).layout.modifier, Modifier::INVALID);
 }
@@ -184,7 +161,7 @@ fn f05_31_a_burst_across_all_interfaces_keeps_its_order() {
         let fd = memory(4096);
         let map = memory(4096);
         for _ in 0..250 {
-            announce_only(&qemu, &fd);
+            qemu.send(DMABUF2, "ScanoutDMABUF2", &v2(&fd, 32, 32));
             send_update(&qemu, (0, 0, 32, 32));
             let body = (Fd::from(map.as_fd()), 0_u32, 32_u32, 32_u32, 128_u32, 0x2002_0888_u32);
             qemu.send(MAP, "ScanoutMap", &body);
@@ -206,26 +183,6 @@ fn f05_31_a_burst_across_all_interfaces_keeps_its_order() {
     }
     assert!(matches!(next(&mut source), SourceEvent::Disabled));
     burst.join().unwrap();
-}
-
-/// Without waiting for the reply.
-fn announce_only(qemu: &FakeQemu, fd: &OwnedFd) {
-    let body = (
-        vec![Fd::from(fd.as_fd())],
-        0_u32,
-        0_u32,
-        32_u32,
-        32_u32,
-        vec![0_u32],
-        vec![128_u32],
-        1_u32,
-        XR24,
-        32_u32,
-        32_u32,
-        INVALID,
-        false,
-    );
-    qemu.send(DMABUF2, "ScanoutDMABUF2", &body);
 }
 
 #[test]

@@ -198,10 +198,9 @@ impl Listener {
             u64,
             bool,
         ) = arguments(call)?;
-        let layout =
-            one_plane(Size { width, height }, Format(fourcc), Modifier(modifier), 0, stride);
-        let visible = Rect { x: 0, y: 0, width, height };
-        self.screen.announce(vec![fd.into()], layout, visible, transform(bottom_up)).map_err(failed)
+        let size = Size { width, height };
+        let layout = one_plane(size, Format(fourcc), Modifier(modifier), 0, stride);
+        self.announce_whole(fd, layout, transform(bottom_up))
     }
 
     fn scanout_dmabuf2(&mut self, call: &Message) -> Result<(), Refusal> {
@@ -269,8 +268,19 @@ impl Listener {
             arguments(call)?;
         let format = pixels::format(pixman).map_err(failed)?;
         let layout = one_plane(Size { width, height }, format, Modifier::LINEAR, offset, stride);
+        self.announce_whole(fd, layout, Transform::Normal)
+    }
+
+    /// Announces a buffer in one file, all of it visible.
+    fn announce_whole(
+        &mut self,
+        fd: zbus::OwnedFd,
+        layout: Layout,
+        up: Transform,
+    ) -> Result<(), Refusal> {
+        let Size { width, height } = layout.size;
         let visible = Rect { x: 0, y: 0, width, height };
-        self.screen.announce(vec![fd.into()], layout, visible, Transform::Normal).map_err(failed)
+        self.screen.announce(vec![fd.into()], layout, visible, up).map_err(failed)
     }
 
     fn update_map(&mut self, call: &Message) -> Result<(), Refusal> {
