@@ -21,6 +21,8 @@ mod gpu;
 mod linux;
 #[path = "e2e/moving.rs"]
 mod moving;
+#[path = "e2e/scene.rs"]
+mod scene;
 #[path = "e2e/stale.rs"]
 mod stale;
 #[path = "e2e/stills.rs"]
@@ -119,6 +121,7 @@ const TESTS: &[Test] = &[
     test("still_boot_sector_without_linux_dmabuf", stills::paint_on_pixman),
     test("moving_boot_sector_never_goes_back_in_dumps", moving::dumps),
     test("moving_boot_sector_is_whole_at_each_pause", moving::pauses),
+    test("moving_boot_sector_is_followed_through_a_reset", moving::reset),
     test("peer_to_peer_through_qmp", words::peer_to_peer),
     test("list_names_every_console", words::list),
     test("no_qemu_on_the_bus_is_said", words::no_qemu),
@@ -133,6 +136,7 @@ const TESTS: &[Test] = &[
     linux("flips_are_whole_and_never_go_back_in_screenshots", flips::screenshots),
     linux("flips_direct_copy_nothing_and_force_nothing", flips::direct),
     linux("a_change_of_mode_is_followed", linux::mode),
+    linux("a_change_of_mode_is_followed_while_viewing", linux::mode_while_viewing),
     long("still_linux_gl_on_without_blob", linux::long_gl_on),
     long("still_linux_gl_off_blob", linux::long_gl_off_blob),
     long("still_linux_gl_off_without_blob", linux::long_gl_off),

@@ -1,14 +1,16 @@
 //! Ends that nobody asked for: of QEMU, of the compositor, of the viewer.
 
 use fanlight_stage::child::{Child, Output};
-use fanlight_stage::guests::{Guests, Paint};
+use fanlight_stage::guests::Paint;
 use fanlight_stage::pattern;
-use fanlight_stage::qemu::{Guest, Setup};
-use fanlight_stage::viewer::{Viewer, fanlight};
-use fanlight_stage::weston::{Renderer, Shell, Weston};
+use fanlight_stage::viewer::fanlight;
 use fanlight_stage::{Error, Result};
 
-use crate::stills::{bus, dumped, same, soon};
+use crate::scene::Scene;
+use crate::stills::{dumped, same, soon};
+
+/// Draws two frames, and more when it is told to.
+const RESTS: Paint = Paint { hold_ms: 0, frames: 2, size: (640, 480) };
 
 /// Fails unless the program ends with code 1 and a last sentence that says `word`.
 fn ends_with_a_sentence(child: &mut Child, word: &str) -> Result<()> {
@@ -22,12 +24,9 @@ fn ends_with_a_sentence(child: &mut Child, word: &str) -> Result<()> {
 }
 
 pub(crate) fn qemu_killed() -> Result<()> {
-    let (dir, bus) = bus()?;
-    let setup = Setup::new("paint", Guest::Paint(Paint { hold_ms: 20, ..Paint::default() }));
-    let mut qemu = setup.on(&bus).gl(true).start(&Guests::find()?, &dir)?;
-    qemu.line.frame(2, soon())?;
-    let weston = Weston::start(Shell::Kiosk, Renderer::Gl, (640, 480), &dir)?;
-    let mut viewer = Viewer::start("view-killed", "qemu:paint", &[], (&bus, &weston), &dir)?;
+    let paint = Paint { hold_ms: 20, ..Paint::default() };
+    let Scene { dir, bus, weston: _weston, mut qemu, mut viewer } =
+        Scene::start("view-killed", paint)?;
     viewer.wait_count("frames", 3, soon())?;
     let mut dump = fanlight(&bus);
     dump.args(["dump", "qemu:paint", "-n", "100000", "--timeout", "100", "-o"]);
@@ -46,14 +45,7 @@ pub(crate) fn qemu_killed() -> Result<()> {
 
 /// The guest draws one more frame and QEMU shows it to whoever comes next.
 pub(crate) fn compositor_killed() -> Result<()> {
-    let (dir, bus) = bus()?;
-    let paint = Paint { hold_ms: 0, frames: 2, ..Paint::default() };
-    let setup = Setup::new("paint", Guest::Paint(paint)).on(&bus).gl(true);
-    let mut qemu = setup.start(&Guests::find()?, &dir)?;
-    qemu.line.done(soon())?;
-    let weston = Weston::start(Shell::Kiosk, Renderer::Gl, (640, 480), &dir)?;
-    let mut viewer = Viewer::start("view-orphan", "qemu:paint", &[], (&bus, &weston), &dir)?;
-    viewer.wait_count("frames", 1, soon())?;
+    let Scene { dir, bus, mut qemu, weston, mut viewer } = Scene::start("view-orphan", RESTS)?;
     drop(weston);
     ends_with_a_sentence(viewer.child(), "compositor")?;
     let frame = qemu.line.paint_one_more(soon())?;
@@ -62,14 +54,7 @@ pub(crate) fn compositor_killed() -> Result<()> {
 }
 
 pub(crate) fn viewer_killed() -> Result<()> {
-    let (dir, bus) = bus()?;
-    let paint = Paint { hold_ms: 0, frames: 2, ..Paint::default() };
-    let setup = Setup::new("paint", Guest::Paint(paint)).on(&bus).gl(true);
-    let mut qemu = setup.start(&Guests::find()?, &dir)?;
-    qemu.line.done(soon())?;
-    let weston = Weston::start(Shell::Kiosk, Renderer::Gl, (640, 480), &dir)?;
-    let viewer = Viewer::start("view-gone", "qemu:paint", &[], (&bus, &weston), &dir)?;
-    viewer.wait_count("frames", 1, soon())?;
+    let Scene { dir, bus, mut qemu, weston: _weston, viewer } = Scene::start("view-gone", RESTS)?;
     // Killed, not asked: it can't say goodbye.
     drop(viewer);
     let frame = qemu.line.paint_one_more(soon())?;

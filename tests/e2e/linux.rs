@@ -13,6 +13,7 @@ use fanlight_stage::weston::{Renderer, Shell, Weston};
 use fanlight_stage::{Error, Image, Result, pattern};
 use std::sync::Arc;
 
+use crate::scene::await_screenshot;
 use crate::stills::{bus, dumped, same, soon};
 
 /// A booted guest on a bus of its own, called "linux".
@@ -154,6 +155,45 @@ pub(crate) fn mode() -> Result<()> {
     linux.qemu.line.tell(&Command::Mode { width, height }, soon())?;
     linux.size = (width, height);
     small.and_then(|()| linux.frame(22))
+}
+
+impl Linux {
+    /// Sets another mode under the eyes of a viewer, whose output has the new one's size.
+    fn mode_while_viewing(&mut self, (width, height): (u32, u32), frame: u32) -> Result<()> {
+        self.qemu.line.still(frame, soon())?;
+        let mut weston = Weston::start(Shell::Kiosk, Renderer::Gl, (width, height), &self.dir)?;
+        let viewer =
+            Viewer::start("view-mode", "qemu:linux", &[], (&self.bus, &weston), &self.dir)?;
+        viewer.wait_count("frames", 1, soon())?;
+        let before = weston.screenshot()?;
+        self.qemu.line.tell(&Command::Mode { width, height }, soon())?;
+        self.size = (width, height);
+        self.qemu.line.still(frame + 1, soon())?;
+        let known = pattern::expected(frame + 1, width, height);
+        if before.difference(&known).is_none() {
+            return Err(Error::new("the picture before is the one after"));
+        }
+        await_screenshot(&mut weston, &known, not_black)?;
+        viewer.finish(soon())?;
+        same("dump and pattern", &dumped("qemu:linux", &self.bus, &self.dir)?, &known)
+    }
+}
+
+/// The viewer shows the picture before, or the kernel's console in the new mode, but never nothing.
+fn not_black(shot: &Image) -> Result<()> {
+    if shot.pixels().iter().any(|pixel| *pixel != [0; 3]) {
+        return Ok(());
+    }
+    Err(Error::new("the screen is black in between"))
+}
+
+pub(crate) fn mode_while_viewing() -> Result<()> {
+    let mut linux = lend()?;
+    let (width, height) = linux.size;
+    let seen = linux.mode_while_viewing((800, 600), 31);
+    linux.qemu.line.tell(&Command::Mode { width, height }, soon())?;
+    linux.size = (width, height);
+    seen
 }
 
 fn long(gl: bool, blob: bool) -> Result<()> {

@@ -4,11 +4,11 @@
 use fanlight_stage::guests::{Guests, Paint};
 use fanlight_stage::pattern::{self, Tiles};
 use fanlight_stage::qemu::{Guest, Setup};
-use fanlight_stage::viewer::{self, Viewer};
-use fanlight_stage::weston::{Renderer, Shell, Weston};
+use fanlight_stage::viewer;
 use fanlight_stage::{Error, Image, Result, picture};
 
-use crate::stills::{bus, soon};
+use crate::scene::{SIZE, Scene, await_screenshot};
+use crate::stills::{bus, same, soon};
 
 /// Fails if a tile of `image` shows an older frame than it did before.
 fn forward(before: &mut Option<Tiles>, image: &Image, what: &str) -> Result<()> {
@@ -42,31 +42,37 @@ pub(crate) fn dumps() -> Result<()> {
 }
 
 pub(crate) fn pauses() -> Result<()> {
-    let (dir, bus) = bus()?;
     let paint = Paint { hold_ms: 0, frames: 1, ..Paint::default() };
-    let setup = Setup::new("paint", Guest::Paint(paint)).on(&bus).gl(true);
-    let mut qemu = setup.start(&Guests::find()?, &dir)?;
-    qemu.line.done(soon())?;
-    let mut weston = Weston::start(Shell::Kiosk, Renderer::Gl, (640, 480), &dir)?;
-    let viewer = Viewer::start("view-pauses", "qemu:paint", &[], (&bus, &weston), &dir)?;
-    viewer.wait_count("frames", 1, soon())?;
+    let mut scene = Scene::start("view-pauses", paint)?;
     let mut before = None;
     for _ in 0..5 {
-        let frame = qemu.line.paint_one_more(soon())?;
+        let frame = scene.qemu.line.paint_one_more(soon())?;
         // The guest pauses now; QEMU looks at its screen every 30 ms or so.
-        let deadline = soon();
-        loop {
-            let shot = weston.screenshot()?;
-            forward(&mut before, &shot, "screenshot")?;
-            match pattern::whole(&shot) {
-                Ok(shown) if shown == frame => break,
-                seen if deadline.left().is_zero() => {
-                    return Err(Error::new(format!("frame {frame} is due, shown: {seen:?}")));
-                }
-                _ => {}
-            }
-        }
+        let known = pattern::expected(frame, SIZE.0, SIZE.1);
+        await_screenshot(&mut scene.weston, &known, |shot| {
+            forward(&mut before, shot, "screenshot")
+        })?;
+        forward(&mut before, &known, "screenshot")?;
     }
-    viewer.finish(soon())?;
+    scene.viewer.finish(soon())?;
+    Ok(())
+}
+
+/// The firmware draws after a reset, then the boot sector, which counts from 1 again.
+pub(crate) fn reset() -> Result<()> {
+    let paint = Paint { hold_ms: 0, frames: 2, ..Paint::default() };
+    let mut scene = Scene::start("view-reset", paint)?;
+    let before = scene.qemu.line.paint_one_more(soon())?;
+    let known = pattern::expected(before, SIZE.0, SIZE.1);
+    await_screenshot(&mut scene.weston, &known, |_| Ok(()))?;
+    scene.qemu.qmp.system_reset()?;
+    let after = scene.qemu.line.done(soon())?;
+    if after >= before {
+        return Err(Error::new(format!("frame {after} after the reset, {before} before it")));
+    }
+    let known = pattern::expected(after, SIZE.0, SIZE.1);
+    same("screendump and pattern", &scene.qemu.qmp.screendump()?, &known)?;
+    await_screenshot(&mut scene.weston, &known, |_| Ok(()))?;
+    scene.viewer.finish(soon())?;
     Ok(())
 }

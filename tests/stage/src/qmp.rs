@@ -118,11 +118,12 @@ impl Qmp {
         self.execute("cont", &json!({})).map(drop)
     }
 
-    /// Resets the machine.
+    /// Resets the machine, also one that was started with `-no-reboot`.
     ///
     /// # Errors
     /// As [`Qmp::execute`].
     pub fn system_reset(&mut self) -> Result<()> {
+        self.execute("set-action", &json!({ "reboot": "reset" }))?;
         self.execute("system_reset", &json!({})).map(drop)
     }
 
