@@ -51,7 +51,8 @@ impl Histogram {
         let mut seen = 0;
         self.counts.iter().enumerate().find_map(|(i, &n)| {
             seen += u64::from(n);
-            (seen >= wanted && self.total > 0).then(|| Duration::from_micros(upper(i)).min(self.longest))
+            (seen >= wanted && self.total > 0)
+                .then(|| Duration::from_micros(upper(i)).min(self.longest))
         })
     }
 }
