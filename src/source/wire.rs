@@ -5,6 +5,7 @@
 
 mod acks;
 mod console;
+mod cursor;
 mod fence;
 mod link;
 

@@ -8,15 +8,16 @@ use wayland_client::Proxy;
 use wayland_client::backend::ObjectId;
 
 use super::acks::Acks;
+use super::cursor::read_cursor;
 use super::fence::{is_signalled, is_sync_file};
 use crate::frame::{
-    BufferId, Cursor, Damage, Format, Layout, Memory, Modifier, PLANES_MAX, Plane, Rect, Size,
-    StorageId, Transform,
+    BufferId, Damage, Format, Layout, Memory, Modifier, PLANES_MAX, Plane, Rect, Size, StorageId,
+    Transform,
 };
 use crate::port::{Ack, Announcement, Settle, SourceEvent, Swap, Verdict, next_buffer_id};
 use crate::protocol::client::guest_buffer_v1::{self, GuestBufferV1};
 use crate::protocol::client::guest_console_v1 as wire;
-use crate::protocol::{BUFFERS_MAX, CURSOR_SIDE_MAX, DAMAGE_EVENTS_MAX};
+use crate::protocol::{BUFFERS_MAX, DAMAGE_EVENTS_MAX};
 use crate::source::check::check;
 use crate::sys::{self, Classify};
 
@@ -380,27 +381,6 @@ fn cut(damage: &Damage, size: Size) -> Damage {
         sum.merge(&Damage::clamped(side(r.x), side(r.y), side(r.width), side(r.height), size));
     }
     sum
-}
-
-fn read_cursor(memfd: &OwnedFd, size: Size, hotspot: (i32, i32)) -> Result<Cursor, Fault> {
-    let Size { width, height } = size;
-    if ![width, height].iter().all(|side| (1..=CURSOR_SIDE_MAX).contains(side)) {
-        return Err(format!("it sent a cursor of {width}x{height} pixels"));
-    }
-    // What is no file in memory could make us wait.
-    let found = sys::classify(memfd.as_fd()).map_err(|error| error.to_string())?;
-    if !matches!(found.memory, Memory::Memfd { .. }) {
-        return Err("it sent a cursor that is no memfd".to_owned());
-    }
-    let mut pixels = vec![0; 4 * width as usize * height as usize];
-    let mut at = 0;
-    while at < pixels.len() {
-        match rustix::io::pread(memfd, &mut pixels[at..], at as u64) {
-            Ok(0) | Err(_) => return Err("it sent a cursor with too few pixels".to_owned()),
-            Ok(count) => at += count,
-        }
-    }
-    Ok(Cursor { size, hotspot, pixels })
 }
 
 #[cfg(test)]
