@@ -11,6 +11,7 @@ mod link;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,7 +45,7 @@ impl Drop for WireSource {
 
 impl Source for WireSource {
     fn fd(&self) -> BorrowedFd<'_> {
-        self.waiting.as_ref().map_or(self.connection.as_fd(), AsFd::as_fd)
+        self.waiting.as_ref().map_or(self.link.ready(), AsFd::as_fd)
     }
 
     fn poll(&mut self) -> Option<SourceEvent> {
@@ -76,11 +77,20 @@ impl Source for WireSource {
 impl WireSource {
     /// Handles what has arrived.
     fn read(&self) {
+        if self.link.fault().is_some() {
+            return;
+        }
         let Some(guard) = self.connection.prepare_read() else { return };
-        let read = guard.read();
-        self.link.check_fds();
-        if let Err(error) = read {
-            self.link.broke(&error);
+        // wayland-backend panics over messages of wl_display's that lack what they must have. It has
+        // locks that are poisoned then: nothing is asked of it any more.
+        match catch_unwind(AssertUnwindSafe(|| guard.read())) {
+            Ok(read) => {
+                self.link.check_fds();
+                if let Err(error) = read {
+                    self.link.broke(&error);
+                }
+            }
+            Err(_) => self.link.give_up(NOT_OURS),
         }
     }
 
@@ -192,7 +202,7 @@ fn ask(
     let twin = stream.try_clone().map_err(failed)?;
     let connection = Connection::from_socket(stream)
         .map_err(|error| failed(std::io::Error::other(error.to_string())))?;
-    let link = Arc::new(Link::new(twin, options.classify));
+    let link = Arc::new(Link::new(twin, options.classify).map_err(failed)?);
     let source = WireSource { connection, link: Arc::clone(&link), waiting: None, over: false };
     let display = source.connection.display();
     let registry = wl_display::Request::GetRegistry {};
@@ -214,6 +224,9 @@ fn ask(
     Ok((source, consoles.into_iter().map(info).collect()))
 }
 
+const NOT_OURS: &str =
+    "the backend sent what is not guest-scanout-v1, so the connection was closed";
+
 /// Why a connection ended, for the user.
 fn sentence(error: &WaylandError) -> String {
     match error {
@@ -221,9 +234,7 @@ fn sentence(error: &WaylandError) -> String {
             "the backend closed the connection: the virtual machine was shut down or killed"
                 .to_owned()
         }
-        WaylandError::Protocol(error) if error.object_interface.is_empty() => {
-            "the backend sent what is not guest-scanout-v1, so the connection was closed".to_owned()
-        }
+        WaylandError::Protocol(error) if error.object_interface.is_empty() => NOT_OURS.to_owned(),
         WaylandError::Protocol(error) => format!(
             "the backend closed the connection over {} (error {}): {}",
             error.object_interface, error.code, error.message

@@ -163,7 +163,7 @@ fn f05_23_buffers_that_fail_a_check_are_refused_and_the_display_stays() {
         backend.say(say::UPDATE, &[i, id]);
         assert!(backend.source.poll().is_none(), "buffer {i}");
         let asked = backend.asked();
-        assert_eq!((asked.opcode, &asked.words[..]), (4, &[i][..]), "refused");
+        assert_eq!((asked.opcode, &asked.words[..]), (ask::REFUSE, &[i][..]));
     }
     backend.buffer(SERVERS + 6, good.as_fd());
     backend.say(say::SCANOUT, &[SERVERS + 6, 0, 0, 8, 4, 0]);

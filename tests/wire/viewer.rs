@@ -27,6 +27,7 @@ pub mod ask {
     pub const DESTROY: u16 = 0;
     pub const STOP: u16 = 1;
     pub const ACK: u16 = 3;
+    pub const REFUSE: u16 = 4;
     pub const RELEASE: u16 = 5;
     pub const READY: u16 = 6;
     pub const SIZE_HINT: u16 = 7;

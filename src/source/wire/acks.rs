@@ -1,10 +1,14 @@
 //! Verdicts, on their way to the backend.
 
 use std::collections::HashSet;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use rustix::event::epoll;
 use wayland_client::Proxy;
+use wayland_client::backend::WaylandError;
 
 use crate::port::{Settle, Verdict};
 use crate::protocol::UPDATES_MAX;
@@ -19,6 +23,8 @@ const BACKLOG_MAX: u32 = 4096;
 pub(super) struct Acks {
     inner: Mutex<Inner>,
     socket: UnixStream,
+    /// Readable when the backend has said something, and when it takes again what waits.
+    ready: OwnedFd,
 }
 
 #[derive(Debug, Default)]
@@ -27,11 +33,15 @@ struct Inner {
     unanswered: HashSet<u32>,
     /// Requests since the socket took all there was.
     backlog: u32,
+    /// The socket took not all there was.
+    full: bool,
 }
 
 impl Acks {
-    pub(super) fn new(socket: UnixStream) -> Self {
-        Self { inner: Mutex::default(), socket }
+    pub(super) fn new(socket: UnixStream) -> io::Result<Self> {
+        let ready = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        epoll::add(&ready, &socket, epoll::EventData::new_u64(0), epoll::EventFlags::IN)?;
+        Ok(Self { inner: Mutex::default(), socket, ready })
     }
 
     /// Where verdicts go.
@@ -59,7 +69,10 @@ impl Acks {
     /// Says something to the console, if there is one.
     pub(super) fn say(&self, f: impl FnOnce(&GuestConsoleV1)) {
         let mut inner = self.lock();
-        inner.say(f);
+        let Some(console) = &inner.console else { return };
+        f(console);
+        inner.backlog += 1;
+        self.send(&mut inner);
         if inner.backlog > BACKLOG_MAX {
             self.hang_up();
         }
@@ -67,7 +80,30 @@ impl Acks {
 
     /// Sends what waits.
     pub(super) fn flush(&self) {
-        self.lock().flush();
+        self.send(&mut self.lock());
+    }
+
+    fn send(&self, inner: &mut Inner) {
+        let backend = inner.console.as_ref().and_then(|console| console.backend().upgrade());
+        let Some(backend) = backend else { return };
+        let full = match backend.flush() {
+            Ok(()) => {
+                inner.backlog = 0;
+                false
+            }
+            Err(WaylandError::Io(error)) => error.kind() == io::ErrorKind::WouldBlock,
+            // It is found again, with its reason, when the session reads.
+            Err(WaylandError::Protocol(_)) => false,
+        };
+        if inner.full != full {
+            inner.full = full;
+            let mut events = epoll::EventFlags::IN;
+            events.set(epoll::EventFlags::OUT, full);
+            let data = epoll::EventData::new_u64(0);
+            if let Err(error) = epoll::modify(&self.ready, &self.socket, data, events) {
+                tracing::error!(%error, "the backend's socket can't be waited for");
+            }
+        }
     }
 
     /// Ends the connection: verdicts concern nobody any more.
@@ -82,26 +118,12 @@ impl Acks {
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 
+    pub(super) fn ready(&self) -> BorrowedFd<'_> {
+        self.ready.as_fd()
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    fn say(&mut self, f: impl FnOnce(&GuestConsoleV1)) {
-        if let Some(console) = &self.console {
-            f(console);
-            self.backlog += 1;
-            self.flush();
-        }
-    }
-
-    fn flush(&mut self) {
-        let backend = self.console.as_ref().and_then(|console| console.backend().upgrade());
-        // An error is found again, with its reason, when the session reads.
-        if backend.is_some_and(|backend| backend.flush().is_ok()) {
-            self.backlog = 0;
-        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The connection: from messages to the console that they are about.
 
 use std::collections::BTreeMap;
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -56,8 +57,8 @@ struct Inner {
 }
 
 impl Link {
-    pub(super) fn new(socket: UnixStream, classify: Classify) -> Self {
-        let acks = Arc::new(Acks::new(socket));
+    pub(super) fn new(socket: UnixStream, classify: Classify) -> io::Result<Self> {
+        let acks = Arc::new(Acks::new(socket)?);
         let console = Console::new(classify, Arc::clone(&acks));
         let inner = Inner {
             console,
@@ -67,7 +68,7 @@ impl Link {
             listed: false,
             fault: None,
         };
-        Self { acks, inner: Mutex::new(inner) }
+        Ok(Self { acks, inner: Mutex::new(inner) })
     }
 
     /// Name and UUID of the virtual machine and its consoles, once they are all there.
@@ -119,6 +120,17 @@ impl Link {
 
     pub(super) fn hang_up(&self) {
         self.acks.hang_up();
+    }
+
+    /// Readable when there is something to read or to flush.
+    pub(super) fn ready(&self) -> BorrowedFd<'_> {
+        self.acks.ready()
+    }
+
+    /// Ends it for a reason that leaves nothing of the connection to be used.
+    pub(super) fn give_up(&self, reason: &str) {
+        self.lock().fault.get_or_insert_with(|| reason.to_owned());
+        self.close();
     }
 
     pub(super) fn retired(&self, storage: StorageId) {
