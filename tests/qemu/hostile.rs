@@ -58,6 +58,29 @@ fn f05_23_impossible_geometry_is_refused_and_the_next_good_buffer_counts() {
     scanout(&mut source);
 }
 
+/// Without: what follows a refused announcement is shown from, and acked for, the memory before it.
+#[test]
+fn a_refused_announcement_ends_the_one_before() {
+    let (mut source, mut qemu) = new();
+    let fd = memory(4096);
+    let map = |pixman: u32| (Fd::from(fd.as_fd()), 0_u32, 32_u32, 32_u32, 128_u32, pixman);
+    let update = (0, 0, 32, 32);
+    qemu.call(MAP, "ScanoutMap", &map(0x2002_0888)).unwrap();
+    scanout(&mut source);
+    qemu.call(MAP, "UpdateMap", &update).unwrap();
+    // A format that isn't known, planes that can't be, arguments that are none.
+    qemu.call(MAP, "ScanoutMap", &map(0)).unwrap_err();
+    qemu.call(MAP, "UpdateMap", &update).unwrap_err();
+    qemu.call(MAP, "ScanoutMap", &map(0x2002_0888)).unwrap();
+    let mut body = good(&fd);
+    body.7 = 0;
+    qemu.call(DMABUF2, "ScanoutDMABUF2", &body).unwrap_err();
+    qemu.call(LISTENER, "UpdateDMABUF", &update).unwrap_err();
+    qemu.call(MAP, "ScanoutMap", &map(0x2002_0888)).unwrap();
+    qemu.call(LISTENER, "Scanout", &"what").unwrap_err();
+    qemu.call(LISTENER, "UpdateDMABUF", &update).unwrap_err();
+}
+
 /// Fds that are no memory: QEMU's standard input instead of a map's handle was seen. The user keeps the
 /// last picture; the guest's QEMU gets an error that names what it sent, and falls back.
 #[test]

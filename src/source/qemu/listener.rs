@@ -157,6 +157,10 @@ impl Listener {
         Answer::Now(match result {
             Ok(()) => done(call),
             Err((name, text)) => {
+                if member.starts_with("Scanout") {
+                    // What follows is for what was refused, not for what was there before.
+                    self.screen.forget_picture();
+                }
                 if self.logged != text {
                     tracing::warn!(%member, reason = %text, "a call of QEMU's is refused");
                 }

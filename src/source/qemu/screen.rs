@@ -140,6 +140,11 @@ impl Screen {
         Ok(())
     }
 
+    /// What the console shows now is not known.
+    pub(super) fn forget_picture(&mut self) {
+        self.current = None;
+    }
+
     /// Whether an update would be for anything.
     pub(super) fn has_picture(&self) -> bool {
         self.current.is_some()
