@@ -79,9 +79,16 @@ pub fn classify(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
 
 /// The exporter's name from the fd's fdinfo; "unknown" where the kernel doesn't say.
 fn exporter(fd: BorrowedFd<'_>) -> Result<String, ClassifyError> {
-    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
-    let name = text.lines().find_map(|line| line.strip_prefix("exp_name:"));
-    Ok(name.map_or("unknown", str::trim).to_owned())
+    let info = fs::read(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
+    Ok(exporter_in(&info).unwrap_or_else(|| "unknown".to_owned()))
+}
+
+/// The kernel's word about the exporter comes before the name that whoever has the dma-buf may give it:
+/// any bytes, line ends included.
+fn exporter_in(info: &[u8]) -> Option<String> {
+    let mut lines = info.split(|byte| *byte == b'\n');
+    let name = lines.find_map(|line| line.strip_prefix(b"exp_name:"))?;
+    Some(String::from_utf8_lossy(name).trim().to_owned())
 }
 
 /// Makes a storage of the fds that came for its planes, in the order of the planes. A plane without
@@ -144,6 +151,18 @@ mod tests {
         let apart = storage(vec![joint.fds.into_iter().next().unwrap(), other], classify).unwrap();
         assert_ne!(apart.id, id);
         assert_eq!(apart.fds.len(), 2);
+    }
+
+    /// Without: a peer gives its dma-buf a name, and with it another exporter, or none that can be read.
+    #[test]
+    fn a_name_that_a_peer_gave_changes_nothing() {
+        let kernel = b"pos:\t0\nflags:\t02\nsize:\t4096\ncount:\t2\nexp_name:\tudmabuf\n";
+        for name in [&b""[..], b"name:\tx\n", b"name:\tx\nexp_name:\ti915\n", b"name:\t\xff\n"] {
+            let info = [kernel, name].concat();
+            assert_eq!(exporter_in(&info).as_deref(), Some("udmabuf"), "{}", info.escape_ascii());
+        }
+        assert_eq!(exporter_in(b"pos:\t0\n"), None);
+        assert_eq!(exporter_in(b"exp_name:\t\xff\n").as_deref(), Some("\u{fffd}"));
     }
 
     #[test]
