@@ -100,8 +100,23 @@ pub(crate) fn p2p(vm: FakeVm) -> (UnixStream, FakeQemus) {
 /// The same at this end of a socket.
 pub(crate) fn p2p_over(stream: UnixStream, vm: FakeVm) -> FakeQemus {
     let (tell, told) = channel();
-    thread::spawn(move || zbus::block_on(serve(stream, vec![vm], tell)));
+    thread::spawn(move || zbus::block_on(serve(stream, vec![vm], Tell::Listener(tell))));
     FakeQemus(told)
+}
+
+/// The same, but its listeners are sockets on which nothing was said yet.
+pub(crate) fn p2p_sockets(vm: FakeVm) -> (UnixStream, Receiver<OwnedFd>) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let (tell, told) = channel();
+    thread::spawn(move || zbus::block_on(serve(ours, vec![vm], Tell::Socket(tell))));
+    (theirs, told)
+}
+
+/// Whom to give a listener that was registered, and how.
+#[derive(Clone)]
+enum Tell {
+    Listener(Sender<FakeQemu>),
+    Socket(Sender<OwnedFd>),
 }
 
 /// A message bus with these on it, at `path`: it stands in for dbus-daemon, as far as finding VMs goes.
@@ -111,7 +126,7 @@ pub(crate) fn bus(path: &Path, vms: Vec<FakeVm>) -> FakeQemus {
     thread::spawn(move || {
         // Ends with the test's process.
         for stream in listener.incoming() {
-            let (vms, tell) = (vms.clone(), tell.clone());
+            let (vms, tell) = (vms.clone(), Tell::Listener(tell.clone()));
             thread::spawn(move || zbus::block_on(serve(stream.unwrap(), vms, tell)));
         }
     });
@@ -123,7 +138,7 @@ async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Message>> {
 }
 
 /// Serves one client until it goes away.
-async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Sender<FakeQemu>) {
+async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Tell) {
     let builder = Builder::unix_stream(stream).server(Guid::generate()).p2p();
     let Ok(mut stream) = builder.build_message_stream().await else { return };
     let connection = Connection::from(&stream);
@@ -161,7 +176,12 @@ async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Sender<FakeQemu>) {
                 let fd: zbus::OwnedFd = call.body().deserialize().unwrap();
                 connection.reply(&header, &()).await.unwrap();
                 // As QEMU does: nothing else happens until the listener has authenticated.
-                let _ = tell.send(FakeQemu::over(fd.into(), vm, id).await);
+                let _ = match &tell {
+                    Tell::Listener(tell) => {
+                        tell.send(FakeQemu::over(fd.into(), vm, id).await).is_ok()
+                    }
+                    Tell::Socket(tell) => tell.send(fd.into()).is_ok(),
+                };
             }
             _ => {
                 let name = "org.freedesktop.DBus.Error.UnknownMethod";

@@ -152,6 +152,31 @@ fn device(bytes: &[u8]) -> Option<u64> {
 }
 
 impl Feedback {
+    /// Takes in an event; says whether something else is offered now.
+    fn handle(&mut self, event: zwp_linux_dmabuf_feedback_v1::Event) -> bool {
+        use zwp_linux_dmabuf_feedback_v1::Event;
+        match event {
+            Event::FormatTable { fd, size } => {
+                // Indices mean the newest table: where it can't be read they mean nothing.
+                self.table = read_table(&fd, size).unwrap_or_else(|problem| {
+                    tracing::warn!(size, "the compositor's table of formats is {problem}");
+                    Vec::new()
+                });
+            }
+            Event::TrancheFormats { indices } => self.indices(&indices),
+            Event::MainDevice { device: bytes } => self.saying.main = device(&bytes),
+            Event::TrancheTargetDevice { device: bytes } => self.saying.target = device(&bytes),
+            Event::TrancheFlags { flags } => {
+                // Unknown bits make it no value that can be matched as a whole.
+                self.saying.samples = u32::from(flags) & TrancheFlags::Sampling.bits() != 0;
+            }
+            Event::TrancheDone => self.saying.tranche_done(),
+            Event::Done => return self.done(),
+            _ => {}
+        }
+        false
+    }
+
     fn indices(&mut self, bytes: &[u8]) {
         self.named.extend(bytes.as_chunks::<2>().0.iter().map(|&pair| u16::from_ne_bytes(pair)));
     }
@@ -231,38 +256,15 @@ impl Dispatch2<ZwpLinuxDmabufFeedbackV1, State> for FeedbackOf {
         _: &Connection,
         _: &QueueHandle<State>,
     ) {
-        let feedback = &mut state.offer.feedback[self.0];
-        match event {
-            zwp_linux_dmabuf_feedback_v1::Event::FormatTable { fd, size } => {
-                // Indices mean the newest table: where it can't be read they mean nothing.
-                feedback.table = read_table(&fd, size).unwrap_or_else(|problem| {
-                    tracing::warn!(size, "the compositor's table of formats is {problem}");
-                    Vec::new()
-                });
-            }
-            zwp_linux_dmabuf_feedback_v1::Event::TrancheFormats { indices } => {
-                feedback.indices(&indices);
-            }
-            zwp_linux_dmabuf_feedback_v1::Event::MainDevice { device: bytes } => {
-                feedback.saying.main = device(&bytes);
-            }
-            zwp_linux_dmabuf_feedback_v1::Event::TrancheTargetDevice { device: bytes } => {
-                feedback.saying.target = device(&bytes);
-            }
-            zwp_linux_dmabuf_feedback_v1::Event::TrancheFlags { flags } => {
-                // Unknown bits make it no value that can be matched as a whole.
-                feedback.saying.samples = u32::from(flags) & TrancheFlags::Sampling.bits() != 0;
-            }
-            zwp_linux_dmabuf_feedback_v1::Event::TrancheDone => feedback.saying.tranche_done(),
-            zwp_linux_dmabuf_feedback_v1::Event::Done => {
-                // What is offered before there is a window was never otherwise.
-                let changed = feedback.done() && state.opened;
-                state.events.extend(changed.then_some(SinkEvent::OffersChanged));
-            }
-            _ => {}
-        }
+        // What is offered before there is a window was never otherwise.
+        let changed = state.offer.feedback[self.0].handle(event) && state.opened;
+        state.events.extend(changed.then_some(SinkEvent::OffersChanged));
     }
 }
+
+#[cfg(test)]
+#[path = "../../../tests/fuzz/feedback.rs"]
+mod feedback;
 
 #[cfg(test)]
 mod tests {
