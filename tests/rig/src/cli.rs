@@ -85,10 +85,21 @@ enum Verb {
         /// Only tests and checks with this in their names
         filter: Option<String>,
     },
+    /// Run the benches in the VM
+    #[command(after_help = "Examples:\n  cargo rig bench\n  cargo rig bench copy\n\n\
+        What counts is how they compare with each other in one run: the VM's clock is not the host's.")]
+    Bench {
+        /// Only benches with this in their names
+        filter: Option<String>,
+    },
 }
 
 /// How long a demo may take.
 const DEMO_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// How long all benches may take.
+const BENCH_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// One after the other, so that none takes another's time.
+const BENCH: &str = r#"for bench do "$bench" --bench ${FILTER:+"$FILTER"} || exit; done"#;
 
 pub(crate) fn run(cli: Cli) -> Result<u8> {
     match cli.verb {
@@ -102,6 +113,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8> {
         Verb::Vm { timeout, command } => vm(command, Duration::from_secs(timeout)),
         Verb::Demo { out } => demo(&out),
         Verb::Test { long, filter } => test(&Suite { long, filter }),
+        Verb::Bench { filter } => bench(filter.as_deref()),
     }
 }
 
@@ -198,6 +210,17 @@ fn test(suite: &Suite) -> Result<u8> {
     }
     println!("{tally}");
     Ok(u8::from(!tally.failed.is_empty()))
+}
+
+fn bench(filter: Option<&str>) -> Result<u8> {
+    let root = Root::ready()?;
+    let programs = compile::build_benches(root.path())?;
+    let accel = Accel::best(root.path())?;
+    let machine =
+        Machine { root: root.path(), accel, limit: Some(BENCH_LIMIT), out: None, name: "bench" };
+    let script = ["sh", "-c", BENCH, "sh"].into_iter().map(str::to_owned);
+    let job = Job::new(script.chain(programs)).variable("FILTER", filter.unwrap_or_default());
+    machine.run(&job, &mut io::stdout(), &mut io::stderr())
 }
 
 #[cfg(test)]

@@ -73,6 +73,20 @@ pub(crate) fn build(root: &Path, with_tests: bool) -> Result<Built> {
     Ok(Built { e2e: e2e.map(|product| product.executable) })
 }
 
+/// Builds the benches, with everything that a release has; returns where the VM sees them.
+pub(crate) fn build_benches(root: &Path) -> Result<Vec<String>> {
+    let log = Log::new("benches")?;
+    let cargo = Chroot::new(root)?;
+    cargo.fetch(&log)?;
+    let arguments =
+        ["bench", "--package", "fanlight", "--bench", "*", "--no-run", "--features", FEATURES];
+    let messages = cargo.run("building the benches", &arguments, &[], &log)?;
+    log.discard();
+    // The program is built too, because a bench might want to start it.
+    let benches = products(&messages).into_iter().filter(|product| product.test);
+    Ok(benches.map(|product| product.executable).collect())
+}
+
 /// Builds the program that the self-check runs in the VM.
 pub(crate) fn build_selfcheck(root: &Path, log: &Log) -> Result<()> {
     let cargo = Chroot::new(root)?;
