@@ -7,6 +7,7 @@
 mod dispatch;
 mod error;
 mod memory;
+mod outbox;
 mod socket;
 mod state;
 mod viewer;
@@ -34,6 +35,7 @@ pub use words::{Answer, ConsoleId, Credentials, Event, GuestInput, Kind, Memory,
 use crate::frame::{BufferId, Cursor, Layout, Rect, Transform};
 use crate::protocol::server::guest_scanout_manager_v1::GuestScanoutManagerV1;
 use crate::protocol::{BUFFERS_MAX, STRING_MAX, VERSION};
+use outbox::Outbox;
 use socket::Listener;
 use state::State;
 use viewer::Source;
@@ -49,6 +51,7 @@ pub struct Server {
     state: State,
     listener: Option<Listener>,
     dropped: Arc<AtomicBool>,
+    outbox: Outbox,
     epoll: OwnedFd,
     timer: OwnedFd,
 }
@@ -56,7 +59,7 @@ pub struct Server {
 /// Notes that a client is gone, also where its socket was full.
 struct Watch {
     dropped: Arc<AtomicBool>,
-    stream: UnixStream,
+    stream: Arc<UnixStream>,
 }
 
 impl ClientData for Watch {
@@ -109,7 +112,8 @@ impl Server {
             epoll::add(&epoll, fd, data, epoll::EventFlags::IN).map_err(system("epoll"))?;
         }
         let dropped = Arc::new(AtomicBool::new(false));
-        Ok(Self { display, state, listener: None, dropped, epoll, timer })
+        let outbox = Outbox::default();
+        Ok(Self { display, state, listener: None, dropped, outbox, epoll, timer })
     }
 
     /// Takes in a viewer at the other end of `stream`, whoever that is.
@@ -124,9 +128,10 @@ impl Server {
             return Err(failed(io::Error::other("there are too many")));
         }
         stream.set_nonblocking(true).map_err(failed)?;
-        let twin = stream.try_clone().map_err(failed)?;
-        let watch = Watch { dropped: Arc::clone(&self.dropped), stream: twin };
-        self.display.handle().insert_client(stream, Arc::new(watch)).map_err(failed)?;
+        let twin = Arc::new(stream.try_clone().map_err(failed)?);
+        let watch = Watch { dropped: Arc::clone(&self.dropped), stream: Arc::clone(&twin) };
+        let client = self.display.handle().insert_client(stream, Arc::new(watch));
+        self.outbox.add(client.map_err(failed)?.id(), twin);
         Ok(())
     }
 
@@ -342,14 +347,14 @@ impl Server {
 
     /// Sends what was said and sets the timer for what is due next.
     fn flush(&mut self) {
-        // No viewer's error is ours; those whose socket is full are dropped by their limit.
-        let _ = self.display.flush_clients();
+        self.outbox.flush(&mut self.display, self.epoll.as_fd());
         while self.dropped.swap(false, Ordering::Relaxed) {
             if let Err(error) = self.display.dispatch_clients(&mut self.state) {
                 tracing::warn!(%error, "the viewers can't be looked at");
             }
+            self.outbox.tidy(&self.display, self.epoll.as_fd());
             // Others may have been answered by that.
-            let _ = self.display.flush_clients();
+            self.outbox.flush(&mut self.display, self.epoll.as_fd());
         }
         let left = self.state.due().map(|at| {
             // Zero would stop the timer.

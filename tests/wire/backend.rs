@@ -72,7 +72,7 @@ pub fn wait(fds: &[BorrowedFd<'_>], end: Instant, what: &str) {
     let until = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
     let mut fds: Vec<_> =
         fds.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
-    poll(&mut fds, Some(&until)).unwrap();
+    assert_ne!(poll(&mut fds, Some(&until)), Ok(0), "waited in vain for {what}");
 }
 
 /// Does something that waits for the server, while that works on another thread.

@@ -1,12 +1,14 @@
 //! The traps that Wayland's wire has for everybody.
 
 use std::collections::BTreeSet;
+use std::os::fd::AsFd;
+use std::time::Instant;
 
 use fanlight::frame::Transform;
 use fanlight::serve::{Answer, ConsoleId, Event, Kind, Memory, Server};
 use rustix::fs::fstat;
 
-use crate::backend::{CALM, Picture, SIZE, WHOLE, layout};
+use crate::backend::{CALM, PATIENCE, Picture, SIZE, WHOLE, layout, wait};
 use crate::viewer::{CONSOLE, SERVERS, Viewer, ask, say};
 
 pub fn server() -> (Server, ConsoleId) {
@@ -108,6 +110,27 @@ fn who_stops_reading_is_dropped_and_nobody_waits() {
     let answered = |event| matches!(event, Event::Answered { answer: Answer::Acked, .. });
     assert!(std::iter::from_fn(|| server.next_event()).any(answered));
     sleeper.thrown_out(&mut server);
+}
+
+/// Without: a viewer that was slow for a moment waits for its frame until something else happens.
+#[test]
+fn what_a_full_socket_did_not_take_comes_when_it_is_read() {
+    let (mut server, console) = server();
+    let mut viewer = Viewer::new(&mut server);
+    let picture = Picture::new();
+    let buffer = shown(&mut server, console, &picture);
+    viewer.message(&mut server, CONSOLE, say::SCANOUT);
+    // Until the socket is full, and a little longer.
+    for at in 0..350 {
+        server.move_cursor(console, at, 0, true).unwrap();
+    }
+    let frame = server.update(console, buffer, &[]).unwrap();
+    viewer.peer.read();
+    let came = std::iter::from_fn(|| viewer.peer.next()).any(|m| m.opcode == say::UPDATE);
+    assert!(!came, "the socket was full");
+    wait(&[server.as_fd()], Instant::now() + PATIENCE, "the server to go on");
+    let update = viewer.message(&mut server, CONSOLE, say::UPDATE);
+    assert_eq!(update.words[0], frame);
 }
 
 /// Without: a viewer that reads but never answers makes the backend keep all for it.
