@@ -177,13 +177,14 @@ impl Guest {
         let Size { width, height } = self.painter.size();
         let whole = Rect { x: 0, y: 0, width, height };
         let replaced = self.server.replacements();
+        let frame = self.frame;
+        // Before the scanout, which may be shown at once, and the update, whose answer can't be counted
+        // before its frame.
+        self.handle.note(|progress| progress.frame = frame);
         if self.shown != Some(index) || std::mem::take(&mut self.refused) {
             self.server.scanout(self.console, buffer.id, whole, Transform::Normal)?;
             self.shown = Some(index);
         }
-        let frame = self.frame;
-        // Before the update, whose answer can't be counted before its frame.
-        self.handle.note(|progress| progress.frame = frame);
         let update = self.server.update(self.console, self.buffers[index].id, &[])?;
         let found = self.server.replacements() - replaced;
         self.handle.note(|progress| progress.replaced += found);
