@@ -1,5 +1,7 @@
 //! The guest: draws a frame, shows it, and waits for its ack, as a guest's kernel does.
 
+#[cfg(test)]
+mod tests;
 mod trouble;
 
 use std::collections::VecDeque;
@@ -171,24 +173,21 @@ impl Guest {
         });
         self.painter.draw(&words, self.start.elapsed().as_secs_f32());
         self.disturb_drawing(seen)?;
-        let buffer = &self.buffers[index];
-        let height = self.painter.size().height;
-        self.painter.store(&buffer.pages, seen, height).map_err(DemoError::memory)?;
         let Size { width, height } = self.painter.size();
-        let whole = Rect { x: 0, y: 0, width, height };
-        let replaced = self.server.replacements();
-        let frame = self.frame;
-        // Before the scanout, which may be shown at once, and the update, whose answer can't be counted
-        // before its frame.
-        self.handle.note(|progress| progress.frame = frame);
-        if self.shown != Some(index) || std::mem::take(&mut self.refused) {
+        let buffer = &self.buffers[index];
+        self.painter.store(&buffer.pages, seen, height).map_err(DemoError::memory)?;
+        // Before anybody can see it.
+        self.handle.note(|progress| progress.frame = seen.frame);
+        let again = std::mem::take(&mut self.refused);
+        let flipped = self.shown.replace(index) != Some(index);
+        if flipped || again {
+            let whole = Rect { x: 0, y: 0, width, height };
             self.server.scanout(self.console, buffer.id, whole, Transform::Normal)?;
-            self.shown = Some(index);
         }
-        let update = self.server.update(self.console, self.buffers[index].id, &[])?;
-        let found = self.server.replacements() - replaced;
-        self.handle.note(|progress| progress.replaced += found);
-        self.owed.push_back((update, frame));
+        let update = self.server.update(self.console, buffer.id, &[])?;
+        self.owed.push_back((update, seen.frame));
+        let replaced = self.server.replacements();
+        self.handle.note(|progress| progress.replaced = replaced);
         self.next = (index + 1) % self.buffers.len();
         self.move_cursor()
     }

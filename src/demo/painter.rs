@@ -1,4 +1,4 @@
-//! Draws frames: background, sun, clock and figures, and in each row the marks of the [`oracle`](super::oracle).
+//! Draws frames: background, sun, clock and figures, and in each row the marks of the [`oracle`].
 
 use std::fmt::Write;
 use std::io;
@@ -197,10 +197,12 @@ impl Stage {
         for py in self.sun.y..(self.sun.y + side).min(height) {
             for px in self.sun.x..(self.sun.x + side).min(width) {
                 let distance = (px as f32 + 0.5 - x).hypot(py as f32 + 0.5 - y);
-                let disc = (0.5 + radius - distance).clamp(0.0, 1.0);
-                let halo = 0.45 * ((reach - distance) / (reach - radius)).clamp(0.0, 1.0);
-                let behind = self.backdrop.colours[(py * width + px) as usize];
-                self.canvas.put(px, py, lighten(behind, disc.max(halo * halo)));
+                if distance < reach {
+                    let disc = (0.5 + radius - distance).clamp(0.0, 1.0);
+                    let halo = 0.45 * ((reach - distance) / (reach - radius)).min(1.0);
+                    let behind = self.backdrop.colours[(py * width + px) as usize];
+                    self.canvas.put(px, py, lighten(behind, disc.max(halo * halo)));
+                }
             }
         }
     }

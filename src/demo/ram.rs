@@ -13,8 +13,9 @@ use crate::sys;
 const PIECES_MAX: u64 = 512;
 /// Pages of a piece at least.
 const PIECE_PAGES_MIN: u64 = 4;
-/// The balloon takes one in so many pieces of RAM a frame.
-const SWEEP: u64 = 16;
+/// The balloon takes one in so many pieces of RAM a frame: odd, so that it comes to each at a time when
+/// another buffer is shown.
+const SWEEP: u64 = 15;
 
 /// Guest RAM that pictures take scattered pieces of.
 #[derive(Debug)]
@@ -54,12 +55,14 @@ impl Ram {
         self.free.splice(0..0, pages.at);
     }
 
-    /// The balloon goes on through RAM: the next pieces of it lose their pages.
-    pub(super) fn sweep(&mut self) -> io::Result<()> {
+    /// The balloon goes on through RAM: the next pieces of it lose their pages, but for those of `kept`.
+    pub(super) fn sweep(&mut self, kept: Option<&Pages>) -> io::Result<()> {
         for _ in 0..self.pieces.div_ceil(SWEEP) {
             let at = self.swept % self.pieces * self.piece;
             self.swept += 1;
-            punch(&self.memfd, at, self.piece)?;
+            if kept.is_none_or(|kept| !kept.at.contains(&at)) {
+                punch(&self.memfd, at, self.piece)?;
+            }
         }
         Ok(())
     }
@@ -136,6 +139,19 @@ impl Pages {
         self.at.iter().try_for_each(|&at| punch(&self.memfd, at, self.piece))
     }
 
+    /// The picture's first bytes.
+    #[cfg(test)]
+    pub(super) fn read(&self, len: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        for &at in &self.at {
+            let mut piece = vec![0; self.piece as usize];
+            rustix::io::pread(&self.memfd, &mut piece[..], at).unwrap();
+            all.extend(piece);
+        }
+        all.truncate(len);
+        all
+    }
+
     /// A memfd that isn't sealed loses its end.
     pub(super) fn truncate(&self) -> io::Result<()> {
         Ok(ftruncate(&self.memfd, self.piece / 2)?)
@@ -176,17 +192,6 @@ fn shuffle(list: &mut [u64]) {
 mod tests {
     use super::*;
 
-    fn read(pages: &Pages, len: usize) -> Vec<u8> {
-        let mut all = Vec::new();
-        for &at in &pages.at {
-            let mut piece = vec![0; pages.piece as usize];
-            rustix::io::pread(&pages.memfd, &mut piece[..], at).unwrap();
-            all.extend(piece);
-        }
-        all.truncate(len);
-        all
-    }
-
     #[test]
     fn a_picture_is_scattered_and_whole() {
         let bytes = 300_000;
@@ -200,7 +205,7 @@ mod tests {
             one.write(i as u64 * 7001, part).unwrap();
             two.write(i as u64 * 7001, &vec![0xee; part.len()]).unwrap();
         }
-        assert_eq!(read(&one, picture.len()), picture);
+        assert_eq!(one.read(picture.len()), picture);
         assert!(one.write(one.piece * one.at.len() as u64 - 1, &[1, 2]).is_err());
         let before = two.at.clone();
         ram.give_back(two);
@@ -220,7 +225,7 @@ mod tests {
         let mut ram = Ram::new(100_000, 1).unwrap();
         let pages = ram.take(100_000).unwrap();
         let fill = || pages.write(0, &[7; 100_000]).unwrap();
-        let zeros = || read(&pages, 100_000).iter().filter(|byte| **byte == 0).count();
+        let zeros = || pages.read(100_000).iter().filter(|byte| **byte == 0).count();
         fill();
         pages.punch_page(50_000).unwrap();
         assert_eq!(zeros() as u64, sys::page_align(1));
@@ -228,7 +233,9 @@ mod tests {
         pages.punch_all().unwrap();
         assert_eq!(zeros(), 100_000);
         fill();
-        (0..SWEEP).for_each(|_| ram.sweep().unwrap());
+        (0..SWEEP).for_each(|_| ram.sweep(Some(&pages)).unwrap());
+        assert_eq!(zeros(), 0, "but not where it is kept away");
+        (0..SWEEP).for_each(|_| ram.sweep(None).unwrap());
         assert_eq!(zeros(), 100_000, "the balloon comes by everywhere");
         fill();
         ram.drop_all().unwrap();

@@ -118,8 +118,12 @@ fn rgb(colour: Colour) -> u32 {
     red << 16 | green << 8 | blue
 }
 
-/// A colour of 0xRRGGBB that gets nearer to white, `way` of 0 to 1.
+/// A colour of 0xRRGGBB that gets nearer to the sun's, `way` of 0 to 1.
 pub(super) fn lighten(colour: u32, way: f32) -> u32 {
-    let part = |shift: u32| (colour >> shift & 0xff) as f32 / 255.0;
-    rgb(mix([part(16), part(8), part(0)], [1.0, 0.98, 0.92], way))
+    let way = (way * 256.0) as u32;
+    let part = |shift: u32, sun: u32| {
+        let part = colour >> shift & 0xff;
+        (part + sun.saturating_sub(part) * way / 256) << shift
+    };
+    part(16, 0xff) | part(8, 0xfa) | part(0, 0xeb)
 }

@@ -77,10 +77,7 @@ impl Guest {
             let seen = Seen { frame: self.frame, buffer: buffer.number };
             let height = self.painter.size().height;
             self.painter.store(&buffer.pages, seen, height).map_err(DemoError::memory)?;
-            let before = self.server.replacements();
             self.server.invalidate_end(self.console)?;
-            let found = self.server.replacements() - before;
-            self.handle.note(|progress| progress.replaced += found);
         }
         self.phase = Phase::Draws;
         Ok(())
@@ -123,9 +120,10 @@ impl Guest {
                 }
             }
             Mode::Balloon => {
-                // Where the memfd itself is shown, only what isn't shown may go.
+                // What is shown stays: who comes to see it now would see it empty.
+                let shown = self.shown.map(|index| &self.buffers[index].pages);
                 let swept = match &mut self.ram {
-                    Some(ram) => ram.sweep(),
+                    Some(ram) => ram.sweep(shown),
                     None => pages.punch_all(),
                 };
                 swept.map_err(DemoError::memory)?;

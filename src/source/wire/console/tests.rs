@@ -7,7 +7,7 @@ use std::os::unix::net::UnixStream;
 #[test]
 fn what_follows_a_fence_waits_for_it_and_is_woken_by_it() {
     let (socket, _backend) = UnixStream::pair().unwrap();
-    let mut console = Console::new(classify, Arc::new(Acks::new(socket)));
+    let mut console = Console::new(classify, Arc::new(Acks::new(socket).unwrap()));
     let (fence, gpu) = rustix::pipe::pipe().unwrap();
     console.push(SourceEvent::Swap(None)).unwrap();
     console.queue.push_back(Queued::Fence(fence));
