@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::io::Read;
 use std::os::fd::AsFd;
 use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -184,6 +185,19 @@ fn a_viewer_that_never_acks_is_waited_for_and_counted() {
     let late = watch.handle.wait(PATIENCE, |progress| progress.late == 2).unwrap();
     assert!(late.frame <= watched.frame + 3, "{} to {}", watched.frame, late.frame);
     watch.demo.finish().unwrap();
+}
+
+/// Without: the demo ends over one viewer more than it takes.
+#[test]
+fn one_viewer_too_many_is_turned_away_and_the_others_stay() {
+    let _beside = PROCESS.read().unwrap_or_else(PoisonError::into_inner);
+    let mut watch = Watch::new(&settings(Mode::Flip));
+    let mut viewers: Vec<_> = (0..20).map(|_| watch.demo.connect().unwrap()).collect();
+    // They have said nothing, so that all that they can read is their end.
+    let ended = viewers.pop().unwrap().read(&mut [0; 8]).unwrap();
+    assert_eq!(ended, 0);
+    let acks = watch.handle.progress().acks;
+    watch.until(|progress| progress.acks > acks);
 }
 
 #[test]

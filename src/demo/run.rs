@@ -92,7 +92,7 @@ impl Demo {
         self.handle.clone()
     }
 
-    /// The viewer's end of a new connection.
+    /// The viewer's end of a new connection; it ends at once where there are too many.
     ///
     /// # Errors
     /// If the system refuses a socket.
@@ -159,7 +159,9 @@ fn live(
             return Ok(());
         }
         for stream in arrived.try_iter() {
-            guest.server.add_viewer(stream)?;
+            if let Err(error) = guest.server.add_viewer(stream) {
+                tracing::warn!(%error, "a viewer of the demo is turned away");
+            }
         }
     }
 }

@@ -15,7 +15,7 @@ pub enum SourceError {
     /// No message bus.
     #[error(
         "can't reach the session bus ({0}): set DBUS_SESSION_BUS_ADDRESS, or name the bus as \
-         qemu+unix:/path or the virtual machine as qmp:/path; demo: is there without one"
+         qemu+unix:/path or the virtual machine as qmp:/path; `fanlight view demo:` needs neither"
     )]
     NoSessionBus(String),
     /// No message bus at a given socket.
@@ -31,7 +31,7 @@ pub enum SourceError {
     /// Nobody owns the name `org.qemu`.
     #[error(
         "no QEMU is on {0}: start one there with -display dbus (or -display dbus,gl=on); \
-         demo: is there without one"
+         `fanlight view demo:` needs none"
     )]
     NoVm(String),
     /// More than one to choose from; each with the name that chooses it.
