@@ -118,6 +118,7 @@ impl Viewer {
                 first_grace: calm,
                 next_grace: calm,
                 blank_after: calm,
+                ..Config::VIEWER
             };
             let options = fanlight::session::Options { present: Present::Auto, config };
             let mut session = Session::new(open().source, Instantly::default(), options);

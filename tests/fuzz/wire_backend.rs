@@ -136,8 +136,13 @@ fn act_for(input: &[u8], session: bool) {
     let source = connect(theirs).unwrap().source;
     let end = if session {
         let calm = Duration::from_secs(60);
-        let config =
-            Config { ack_deadline: calm, first_grace: calm, next_grace: calm, blank_after: calm };
+        let config = Config {
+            ack_deadline: calm,
+            first_grace: calm,
+            next_grace: calm,
+            blank_after: calm,
+            ..Config::VIEWER
+        };
         let options = fanlight::session::Options { present: Present::Auto, config };
         End::Session(Box::new(Session::new(source, MemorySink::default(), options)))
     } else {
@@ -341,7 +346,10 @@ impl Stage {
             }
             SourceEvent::Replaced(buffer) => assert!(self.known.contains_key(&buffer)),
             SourceEvent::Cursor(cursor) => geometry::must_be_cursor(&cursor),
-            SourceEvent::Swap(_) | SourceEvent::Disabled | SourceEvent::CursorAt { .. } => {}
+            SourceEvent::Invalidate
+            | SourceEvent::Swap(_)
+            | SourceEvent::Disabled
+            | SourceEvent::CursorAt { .. } => {}
             SourceEvent::Lost(reason) => {
                 assert!(!reason.is_empty());
                 self.lost = true;
