@@ -218,23 +218,32 @@ impl WaylandSink {
         options: &WindowOptions,
         means: Means,
     ) -> Result<Self, WaylandError> {
-        connect::in_time(&connection.clone(), options.time_limit, || {
-            Self::talk(connection, options, means)
-        })
+        let talk = || Self::talk(&connection, options, means.make_udmabuf);
+        let (mut state, queue) = connect::in_time(&connection, options.time_limit, talk)?;
+        // Only now it is known which device the compositor works with.
+        let (syncobj, device) = (state.globals.syncobj.as_ref(), state.offer.device());
+        let wait = Wait::new(queue.as_fd()).map_err(WaylandError::System)?;
+        state.releases = Releases::new(syncobj, means.open_timelines, device, &wait);
+        if state.globals.dmabuf.is_some() {
+            state.targets.use_gpu(means.open_blitter, device, &wait);
+        }
+        let qh = queue.handle();
+        Ok(Self { state, wait, late: None, queue, qh, connection: FlushOnDrop(connection) })
     }
 
+    /// Opens the window, up to the compositor's first answer.
     fn talk(
-        connection: Connection,
+        connection: &Connection,
         options: &WindowOptions,
-        means: Means,
-    ) -> Result<Self, WaylandError> {
-        let (globals, mut queue) = registry_queue_init::<State>(&connection)?;
+        make_udmabuf: MakeUdmabuf,
+    ) -> Result<(State, EventQueue<State>), WaylandError> {
+        let (globals, mut queue) = registry_queue_init::<State>(connection)?;
         let qh = queue.handle();
         let mut state = State {
             globals: Globals::bind(&globals, &qh)?,
             offer: Offer::default(),
             imports: Imports::default(),
-            targets: Targets::new(means.make_udmabuf),
+            targets: Targets::new(make_udmabuf),
             releases: Releases::default(),
             window: None,
             hidden: false,
@@ -249,14 +258,7 @@ impl WaylandSink {
         state.window = Some(window);
         queue.roundtrip(&mut state)?;
         state.opened = true;
-        // Only now it is known which device the compositor works with.
-        let (syncobj, device) = (state.globals.syncobj.as_ref(), state.offer.device());
-        let wait = Wait::new(queue.as_fd()).map_err(WaylandError::System)?;
-        state.releases = Releases::new(syncobj, means.open_timelines, device, &wait);
-        if state.globals.dmabuf.is_some() {
-            state.targets.use_gpu(means.open_blitter, device, &wait);
-        }
-        Ok(Self { state, wait, late: None, queue, qh, connection: FlushOnDrop(connection) })
+        Ok((state, queue))
     }
 
     /// Reads and handles what has arrived.
