@@ -1,41 +1,19 @@
 //! A backend that says what none of ours would: buffers of the past, ids without sense.
 
-use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fanlight::frame::{
-    BufferId, Damage, Format, Input, Layout, Modifier, PLANES_MAX, Plane, Rect, Transform,
+    BufferId, Damage, Format, Layout, Modifier, PLANES_MAX, Plane, Rect, Transform,
 };
-use fanlight::port::{Ack, Announcement, Settle, Source, SourceEvent, Verdict};
+use fanlight::port::{Ack, Announcement, Settle, SourceEvent, Verdict};
 use fanlight::session::Session;
 use fanlight::sink::memory::MemorySink;
 use fanlight::sys;
-use rustix::event::{EventfdFlags, eventfd};
 
 use crate::faults::{SIZE, newest, painted, session};
+use crate::script::{self, Guest};
 use crate::stage::{CALM, Memory, colours};
-
-/// A backend that says whatever the test wants, also what none of ours would.
-struct Script {
-    wake: OwnedFd,
-    events: Rc<RefCell<VecDeque<SourceEvent>>>,
-}
-
-impl Source for Script {
-    fn fd(&self) -> BorrowedFd<'_> {
-        self.wake.as_fd()
-    }
-
-    fn poll(&mut self) -> Option<SourceEvent> {
-        self.events.borrow_mut().pop_front()
-    }
-
-    fn send(&mut self, _: &Input) {}
-}
 
 #[derive(Default)]
 struct Verdicts(Mutex<Vec<(u64, Verdict)>>);
@@ -48,20 +26,18 @@ impl Settle for Verdicts {
 
 struct Scripted {
     session: Session<MemorySink>,
-    events: Rc<RefCell<VecDeque<SourceEvent>>>,
+    guest: Guest,
     verdicts: Arc<Verdicts>,
 }
 
 impl Scripted {
     fn new() -> Self {
-        let wake = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
-        let events = Rc::<RefCell<VecDeque<_>>>::default();
-        let source = Script { wake, events: Rc::clone(&events) };
-        Self { session: session(Box::new(source), CALM), events, verdicts: Arc::default() }
+        let (source, guest) = script::guest();
+        Self { session: session(Box::new(source), CALM), guest, verdicts: Arc::default() }
     }
 
     fn say(&mut self, event: SourceEvent) {
-        self.events.borrow_mut().push_back(event);
+        self.guest.say(event);
         self.session.turn(Some(Duration::ZERO), None).unwrap();
     }
 
