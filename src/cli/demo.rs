@@ -23,21 +23,25 @@ const PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fanlight demo /run/user/1000/vm.sock &                 something to look at, until it gets a signal
+  fanlight demo /run/user/1000/vm.sock &             something to look at, until a signal
   fanlight view scanout:/run/user/1000/vm.sock
-  fanlight demo /tmp/vm.sock --mode punch --stats        guest RAM that loses pages while it is shown
-  fanlight view 'demo:?mode=resize&size=800x600&fps=30'  the same without a socket, inside the viewer
+  fanlight demo /tmp/vm.sock --mode punch --stats    RAM that loses pages while it is shown
+  fanlight view 'demo:?mode=resize&size=800x600'     the same inside the viewer, no socket
 
 Modes:
-  flip      draws into a buffer that isn't shown     inplace   draws into the one that is
-  resize    sets another size once a second          format    another pixel format
+  flip      draws into a buffer that isn't shown
+  inplace   draws into the one that is shown
+  resize    sets another size once a second
+  format    sets another pixel format
   cursor    moves and changes its mouse cursor
-  punch     loses pages while it draws, untold       told      loses those that are shown, and says so
-  balloon   loses all of RAM bit by bit, untold      truncate  shrinks the memfds that are shown
+  punch     loses pages while it draws, untold
+  told      loses those that are shown, and says so
+  balloon   loses all of RAM bit by bit, untold
+  truncate  shrinks the memfds that are shown
   reboot    goes dark, drops its RAM, comes back in another size
 
-In every frame each tile says which frame it is and of which buffer: a test can read it (the library's
-demo::oracle).")]
+Each tile of each frame says which frame it is and of which buffer: a test can read it
+(the library's demo::oracle).")]
 pub(super) struct DemoArgs {
     /// Where to serve guest-scanout-v1: the path of a new socket
     #[arg(value_name = "SOCKET")]
