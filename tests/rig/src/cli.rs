@@ -106,7 +106,7 @@ pub(crate) fn run(cli: Cli) -> Result<u8> {
         Verb::Setup { prune } => setup(prune),
         Verb::Shell { chroot } => shell(chroot),
         Verb::Build => {
-            compile::build(Root::ready()?.path(), true)?;
+            compile::build(Root::ready()?.path())?;
             say("built");
             Ok(0)
         }
@@ -162,12 +162,7 @@ fn demo(out: &Path) -> Result<u8> {
     fs::create_dir_all(out).context(|| format!("creating {}", out.display()))?;
     let out = out.canonicalize().context(|| format!("finding {}", out.display()))?;
     let root = Root::ready()?;
-    compile::build(root.path(), false)?;
-    if !cache::target()?.join("debug/stage").exists() {
-        return Err(Error::new(
-            "the package fanlight-stage has no program `stage`, which would run the demo",
-        ));
-    }
+    compile::build(root.path())?;
     let accel = Accel::best(root.path())?;
     say("the demo runs in the VM");
     let machine = Machine {

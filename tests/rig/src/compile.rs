@@ -36,38 +36,25 @@ pub(crate) struct Product {
     pub(crate) manifest: String,
 }
 
-/// Builds the program, the guests, the stage and, if wanted, the end-to-end tests, and lets the stage prepare the
-/// guests' images.
-pub(crate) fn build(root: &Path, with_tests: bool) -> Result<Built> {
+/// Builds the program, the guests, the stage and the end-to-end tests, and lets the stage prepare the guests' images.
+pub(crate) fn build(root: &Path) -> Result<Built> {
     let log = Log::new("build")?;
     let cargo = Chroot::new(root)?;
     cargo.fetch(&log)?;
     crates::lend(root, &cargo.toolchain, &log)?;
-    let mut arguments =
-        vec!["build", "--package", "fanlight", "--package", "fanlight-stage", "--bins"];
-    arguments.extend(["--features", FEATURES]);
-    let what = if with_tests && cache::checkout()?.join("tests/e2e.rs").exists() {
-        // In one go: what the tests need gives crates more features, and a second go would build them again.
-        arguments.extend(["--test", "e2e"]);
-        "building fanlight, the stage and the end-to-end tests"
-    } else {
-        "building fanlight and the stage"
-    };
+    // In one go, and whatever for: what the tests need gives crates more features, and a second go would build them again.
+    let mut arguments = vec!["build", "--package", "fanlight", "--package", "fanlight-stage"];
+    arguments.extend(["--features", FEATURES, "--bins", "--test", "e2e"]);
+    let what = "building fanlight, the stage and the end-to-end tests";
     let messages = cargo.run(what, &arguments, &[], &log)?;
     crates::keep(root, &cargo.toolchain, &messages, &log)?;
     let products = products(&messages);
     let guests = ["build", "--package", "fanlight-guests", "--target", GUEST_TARGET];
     let linked_in = [("RUSTFLAGS", "-C target-feature=+crt-static")];
     cargo.run("building the guests' programs", &guests, &linked_in, &log)?;
-    if products.iter().any(|product| product.name == "stage") {
-        let stage = format!("{CHECKOUT}/target/rig/debug/stage");
-        let mut command = cargo.sandbox.command(&cargo.variables(), [&stage, "prepare"]);
-        progress::step("preparing the guests' images", &mut command, &log)?;
-    } else {
-        progress::say(
-            "there is no program `stage` in the package fanlight-stage, so no guest is prepared",
-        );
-    }
+    let stage = format!("{CHECKOUT}/target/rig/debug/stage");
+    let mut command = cargo.sandbox.command(&cargo.variables(), [&stage, "prepare"]);
+    progress::step("preparing the guests' images", &mut command, &log)?;
     log.discard();
     let e2e = products.into_iter().find(|product| product.test && product.name == "e2e");
     Ok(Built { e2e: e2e.map(|product| product.executable) })

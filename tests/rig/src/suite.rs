@@ -152,7 +152,7 @@ impl Suite {
 
     fn in_machine(&self) -> Result<Tally> {
         let root = Root::ready()?;
-        let built = compile::build(root.path(), true)?;
+        let built = compile::build(root.path())?;
         let program =
             built.e2e.ok_or_else(|| Error::new("cargo built no program for tests/e2e.rs"))?;
         let log = Log::new("e2e")?;
