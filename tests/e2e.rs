@@ -11,6 +11,8 @@ mod demo;
 mod ends;
 #[path = "e2e/faults.rs"]
 mod faults;
+#[path = "e2e/figures.rs"]
+mod figures;
 #[path = "e2e/flips.rs"]
 mod flips;
 #[path = "e2e/fresh.rs"]

@@ -17,6 +17,7 @@ use fanlight_stage::weston::{Renderer, Shell, Weston};
 use fanlight_stage::{Error, Image, Rect, Result, picture};
 use serde_json::Value;
 
+use crate::figures::report;
 use crate::gpu;
 use crate::stills::{bus, soon};
 
@@ -200,7 +201,7 @@ fn watch(mode: Mode, present: &str, environment: &[(&str, &str)]) -> Result<Valu
     let arguments = ["-v", "--present", present, "--ack-deadline", &deadline];
     let mut viewer = scene.viewer_with("view-demo", &arguments, environment)?;
     let end = Instant::now() + time();
-    let (mut shots, mut dark, mut behind) = (0, 0, 0);
+    let (mut shots, mut behind) = (0, 0);
     // Three screenshots at least, and until the mode has done what it does.
     while shots < 3 || Instant::now() < end {
         match scene.screenshot()? {
@@ -211,7 +212,7 @@ fn watch(mode: Mode, present: &str, environment: &[(&str, &str)]) -> Result<Valu
                     scene.dump()?;
                 }
             }
-            None if mode == Mode::Reboot => dark += 1,
+            None if mode == Mode::Reboot => {}
             None => return Err(Error::new("the screen is empty")),
         }
     }
@@ -220,11 +221,12 @@ fn watch(mode: Mode, present: &str, environment: &[(&str, &str)]) -> Result<Valu
     }
     let stats = viewer.finish(soon())?;
     let progress = scene.finish()?;
-    println!(
-        "demo {mode} {present}: {shots} screenshots, {dark} dark, {behind} frames behind at most; \
-         {} frames, {} events, {} replaced, {} late acks; viewer: {stats}",
-        progress.frame, progress.events, progress.replaced, progress.late
+    let what = format!(
+        "demo {mode} {present}, {shots} screenshots, {behind} frames behind at most, {} times RAM trouble, {} \
+         replaced",
+        progress.events, progress.replaced
     );
+    report(&what, &stats);
     let idle = matches!(mode, Mode::Flip | Mode::InPlace);
     if !idle && progress.events == 0 {
         return Err(Error::new(format!("the guest did nothing: {progress:?}")));
@@ -305,9 +307,9 @@ pub(crate) fn flip_direct() -> Result<()> {
     // Once without counting: an emulated compositor compiles its shaders then.
     scene.viewer("view-warm", &calm)?.finish(soon())?;
     let stats = shown_for_a_while(scene.viewer("view-direct", &calm)?)?;
-    println!("demo flip direct, deadline {CALM} ms: {stats}");
+    report(&format!("demo flip direct, deadline {CALM} ms"), &stats);
     let usual = shown_for_a_while(scene.viewer("view-usual", &["--present", "direct"])?)?;
-    println!("demo flip direct, default deadline: {usual}");
+    report("demo flip direct, default deadline", &usual);
     scene.finish()?;
     if stats["bytes_copied"] != 0 || stats["forced_acks"] != 0 {
         return Err(Error::new(format!("something was copied or forced: {stats}")));
@@ -349,7 +351,7 @@ pub(crate) fn unchecked_is_stale() -> Result<()> {
     viewer.finish(soon())?;
     let progress = scene.finish()?;
     let (shot, mixed) = stale.ok_or_else(|| Error::new("all pages were fresh, by themselves"))?;
-    println!("demo punch, unchecked: screenshot {shot} is stale: {mixed}");
+    println!("REPORT demo punch, unchecked: screenshot {shot} is stale: {mixed}");
     match progress.replaced {
         0 => Ok(()),
         some => Err(Error::new(format!("{some} replacements were found by nobody"))),

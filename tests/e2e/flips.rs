@@ -5,8 +5,8 @@ use fanlight_stage::line::Command;
 use fanlight_stage::viewer::{self, Viewer};
 use fanlight_stage::weston::{Renderer, Shell, Weston};
 use fanlight_stage::{Error, Result, dmabuf, pattern, picture};
-use serde_json::Value;
 
+use crate::figures::report;
 use crate::linux::lend;
 use crate::stills::soon;
 
@@ -58,20 +58,6 @@ pub(crate) fn screenshots() -> Result<()> {
     forward(&numbers)
 }
 
-/// Says how long the guest waited for its vertical syncs.
-fn print_acks(stats: &Value) {
-    let acks = &stats["latency_us"]["update_to_ack"];
-    let ms =
-        |name: &str| acks[name].as_f64().map_or("?".to_owned(), |us| format!("{:.1}", us / 1e3));
-    println!(
-        "update→ack of the Linux guest, direct: p50 {} ms, p99 {} ms, max {} ms of {} updates",
-        ms("p50"),
-        ms("p99"),
-        ms("max"),
-        acks["count"]
-    );
-}
-
 pub(crate) fn direct() -> Result<()> {
     let mut linux = lend()?;
     linux.qemu.line.tell(&flip(), soon())?;
@@ -90,7 +76,7 @@ pub(crate) fn direct() -> Result<()> {
     let shared = dmabuf::shared(&held, &guests);
     let stats = viewer.finish(soon())?;
     linux.qemu.line.tell(&Command::Stop, soon())?;
-    print_acks(&stats);
+    report("Linux guest that flips, direct", &stats);
     let nothing = |counter: &str| stats[counter] == 0;
     if shared.len() >= 2 && nothing("bytes_copied") && nothing("forced_acks") {
         return Ok(());

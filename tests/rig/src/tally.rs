@@ -38,7 +38,8 @@ enum Verdict {
 }
 
 /// Reads the lines of one test program: `test NAME ... ok|FAILED|ignored[, REASON]` as libtest prints them, and
-/// `SKIP NAME: REASON`, with which a test that did run says that it could do nothing here.
+/// `SKIP NAME: REASON`, with which a test that did run says that it could do nothing here. `REPORT TEXT` is for whoever
+/// watches.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     verdicts: Vec<(String, Verdict, String)>,
@@ -50,7 +51,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// Takes a line, and says what it means when it is a verdict.
+    /// Takes a line, and says what it means when it is a verdict or a report.
     pub(crate) fn line(&mut self, line: &str) -> Option<String> {
         if line.starts_with("test result: ") {
             self.finished = true;
@@ -71,7 +72,7 @@ impl Reader {
         }
         let Some((verdict, reason)) = verdict(rest) else {
             self.open = name.or(self.open.take());
-            return None;
+            return rest.strip_prefix("REPORT ").map(|text| text.trim_end().to_owned());
         };
         let name = name.or_else(|| self.open.take())?;
         self.open = None;
@@ -162,6 +163,13 @@ mod tests {
     fn output_of_a_test_does_not_hide_its_verdict() {
         let tally = read("test a ... hello\nmore\nok\ntest b ... ok\nok\ntest result: ok.\n", true);
         assert_eq!(tally, Tally { passed: 2, ..Tally::default() });
+    }
+
+    #[test]
+    fn reports_are_passed_on() {
+        let mut reader = Reader::default();
+        assert_eq!(reader.line("test a ... REPORT 3 frames\n"), Some("3 frames".to_owned()));
+        assert_eq!(reader.line("ok"), Some("a ... ok".to_owned()));
     }
 
     #[test]
