@@ -20,8 +20,10 @@ use crate::{dmabuf, picture, versions};
 
 /// Flips that the figures are taken over.
 const FLIPS: u64 = 20;
-/// Milliseconds between a flip's event and the next drawing: a second, because all is emulated.
-const HOLD_MS: u32 = 1000;
+/// Milliseconds between a flip's event and the next drawing, because all is emulated.
+const HOLD_MS: u32 = 500;
+/// The Linux guest's mode: an emulated one takes a second or more to draw a larger picture.
+const MODE: (u32, u32) = (800, 600);
 /// The deadline under which no ack may be forced.
 const GENTLE: [&str; 4] = ["--present", "direct", "--ack-deadline", "900"];
 
@@ -53,7 +55,7 @@ pub fn demo(guests: &Path, out: &Path) -> Result<bool> {
     let show = Show { out, dir, bus, start: Instant::now() };
 
     show.say("booting both guests (Linux takes minutes, emulated)");
-    let linux = Setup::new("linux", Guest::Linux(None)).on(&show.bus).gl(true).blob(true);
+    let linux = Setup::new("linux", Guest::Linux(Some(MODE))).on(&show.bus).gl(true).blob(true);
     let mut linux = linux.start(&guests, &show.dir)?;
     let paint = Setup::new("paint", Guest::Paint(Paint::default()));
     let paint = paint.card(Card::VirtioVga).on(&show.bus).gl(true);
