@@ -130,7 +130,8 @@ impl Suite {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.append()?);
         let mut child = progress::spawn(&mut command)?;
         let out = child.stdout.take().ok_or_else(|| Error::new("no output to read"))?;
-        let mut lines = Lines::new(log.append()?, false);
+        // Who asks for some wants to see which they are.
+        let mut lines = Lines::new(log.append()?, self.filter.is_some());
         let ended = thread::scope(|scope| {
             scope.spawn(|| io::copy(&mut BufReader::new(out), &mut lines));
             let ended = progress::wait(&mut child, Some(HOST_LIMIT));
