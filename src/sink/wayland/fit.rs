@@ -1,18 +1,132 @@
 //! Where in its window a picture goes.
+//!
+//! The compositor takes whole logical pixels; the screen has device pixels, some number of them for
+//! each logical one. A length of the first covers `round(length · scale)` of the second, counted from
+//! the window's corner: that is what the compositor's specification promises, and what is solved for
+//! here.
 
 use crate::frame::Size;
 
 /// How a picture fills its window. What it leaves free is black.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Fit {
-    /// As large as the window allows, its aspect kept.
+    /// As large as the window allows, its aspect kept. What would grow by less than eight pixels isn't
+    /// scaled at all, because it would only be blurred: guests round their modes down to a multiple.
     #[default]
     Aspect,
-    /// A pixel is a pixel, as long as the picture fits; a larger one is shrunk as in [`Fit::Aspect`].
+    /// As many whole device pixels for each of the picture's as the window allows; a larger picture is
+    /// shrunk as in [`Fit::Aspect`].
+    Integer,
+    /// A pixel of the picture is a pixel of the screen, as long as it fits; a larger one is shrunk as
+    /// in [`Fit::Aspect`].
     OneToOne,
+    /// The whole window, whatever becomes of the aspect.
+    Stretch,
 }
 
-/// A place in a window, from its top left corner.
+/// What is less than this larger than the picture, in device pixels, is no reason to scale it.
+const SNAP: u32 = 8;
+
+/// Device pixels for each logical one, in 120ths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Scale(u32);
+
+const UNIT: u64 = 120;
+/// More than any screen has.
+const SCALE_MAX: u32 = 64;
+
+impl Scale {
+    pub(super) const ONE: Self = Self(UNIT as u32);
+
+    /// As wp_fractional_scale_v1 says it; what can't be meant is brought to what can.
+    pub(super) fn of_120ths(scale: u32) -> Self {
+        let unit = Self::ONE.0;
+        Self(scale.clamp(unit / SCALE_MAX + 1, unit * SCALE_MAX))
+    }
+
+    /// As older protocols say it.
+    pub(super) fn whole(factor: i32) -> Self {
+        let factor = u32::try_from(factor).unwrap_or(1).clamp(1, SCALE_MAX);
+        Self::of_120ths(factor * Self::ONE.0)
+    }
+
+    fn times(self, logical: u32) -> u64 {
+        u64::from(logical) * u64::from(self.0)
+    }
+
+    /// Device pixels that a logical length covers.
+    fn device(self, logical: u32) -> u32 {
+        saturated((self.times(logical) + UNIT / 2) / UNIT)
+    }
+
+    /// Device pixels that a window covers.
+    pub(super) fn device_size(self, logical: Size) -> Size {
+        Size { width: self.device(logical.width), height: self.device(logical.height) }
+    }
+
+    /// The shortest logical length that covers so many device pixels.
+    fn covering(self, device: u32) -> u32 {
+        let least = (u64::from(device) * UNIT).saturating_sub(UNIT / 2);
+        saturated(least.div_ceil(u64::from(self.0)))
+    }
+
+    /// The longest logical length that covers no more device pixels; at least one.
+    fn within(self, device: u32) -> u32 {
+        let most = u64::from(device) * UNIT + UNIT / 2 - 1;
+        saturated(most / u64::from(self.0)).max(1)
+    }
+
+    /// The smallest window that shows `picture` pixel by pixel, where there is one; else the smallest
+    /// that holds it.
+    pub(super) fn window_for(self, picture: Size) -> Size {
+        let edge = |device: u32| {
+            let least = self.covering(device).max(1);
+            // A little black at one edge may bring the other onto the grid.
+            let sizes = least..=least.saturating_add(3);
+            sizes.into_iter().find(|window| self.exact(*window, device).is_some()).unwrap_or(least)
+        };
+        Size { width: edge(picture.width), height: edge(picture.height) }
+    }
+
+    /// Where in a window of that length a span covers exactly `device` pixels, nearest to the middle:
+    /// its start and its length. Preferably it starts on a pixel's edge, so that it does so also where a
+    /// compositor rounds starts and lengths each by itself.
+    fn exact(self, window: u32, device: u32) -> Option<(u32, u32)> {
+        if self.device(window) == device {
+            return Some((0, window));
+        }
+        let middle = window.saturating_sub(self.within(device)) / 2;
+        let span = |start: u32| {
+            let end = self.device(start).checked_add(device)?;
+            let stop = self.covering(end);
+            (self.device(stop) == end && start < stop && stop <= window)
+                .then(|| (start, stop - start))
+        };
+        // The pattern of edges repeats at least that often.
+        let nearest = || {
+            let away =
+                |by: u32| [middle.checked_sub(by), middle.checked_add(by).filter(|_| by > 0)];
+            (0..=UNIT as u32).flat_map(away).flatten().filter_map(span)
+        };
+        let on_edge = |(start, _): &(u32, u32)| self.times(*start).is_multiple_of(UNIT);
+        nearest().find(on_edge).or_else(|| nearest().next())
+    }
+
+    /// A span of so many device pixels in the middle of a window: its start and its length. As near as
+    /// it can be where it can't be exact, and never outside.
+    fn place(self, window: u32, device: u32) -> (u32, u32) {
+        self.exact(window, device).unwrap_or_else(|| {
+            let length = self.within(device).min(window);
+            ((window - length) / 2, length)
+        })
+    }
+}
+
+fn saturated(length: u64) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// A place in a window, from its top left corner, in logical pixels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) x: u32,
@@ -20,55 +134,61 @@ pub(super) struct Place {
     pub(super) size: Size,
 }
 
-/// The place of a picture in a window, in the middle. Neither is empty.
-pub(super) fn fit(window: Size, picture: Size, fit: Fit) -> Place {
-    let fits = picture.width <= window.width && picture.height <= window.height;
-    let size = if fit == Fit::OneToOne && fits { picture } else { scaled(window, picture) };
-    Place { x: (window.width - size.width) / 2, y: (window.height - size.height) / 2, size }
+impl Place {
+    /// Which pixel of the `picture` here is at a point of the picture's own surface, in logical pixels;
+    /// outside of it the nearest one.
+    #[allow(dead_code, reason = "for the pointer")]
+    pub(super) fn pixel(self, picture: Size, (x, y): (f64, f64)) -> (u32, u32) {
+        let along = |at: f64, here: u32, there: u32| {
+            // Saturates, and takes what is no number for zero.
+            let pixel = (at * f64::from(there) / f64::from(here.max(1))).floor() as u32;
+            pixel.min(there.saturating_sub(1))
+        };
+        let Size { width, height } = self.size;
+        (along(x, width, picture.width), along(y, height, picture.height))
+    }
 }
 
-/// The largest size of the picture's aspect that the window holds.
-fn scaled(window: Size, picture: Size) -> Size {
-    let [ww, wh] = [window.width, window.height].map(u64::from);
+/// The place of a picture in a window, whose size is logical, in the middle. Neither is empty.
+pub(super) fn fit(window: Size, scale: Scale, picture: Size, fit: Fit) -> Place {
+    let screen = scale.device_size(window);
+    let fits = picture.width <= screen.width && picture.height <= screen.height;
+    let size = match fit {
+        Fit::Stretch => return Place { x: 0, y: 0, size: window },
+        Fit::OneToOne if fits => picture,
+        Fit::Integer if fits => multiplied(screen, picture),
+        Fit::Aspect if fits => {
+            let scaled = scaled(screen, picture);
+            let grown = [scaled.width - picture.width, scaled.height - picture.height];
+            if grown.iter().all(|by| *by < SNAP) { picture } else { scaled }
+        }
+        _ => scaled(screen, picture),
+    };
+    let (x, width) = scale.place(window.width, size.width);
+    let (y, height) = scale.place(window.height, size.height);
+    Place { x, y, size: Size { width, height } }
+}
+
+/// The largest multiple of the picture that the screen, which is no smaller, holds.
+fn multiplied(screen: Size, picture: Size) -> Size {
+    let Size { width, height } = picture;
+    let by = (screen.width / width).min(screen.height / height);
+    Size { width: width * by, height: height * by }
+}
+
+/// The largest size of the picture's aspect that the screen holds.
+pub(super) fn scaled(screen: Size, picture: Size) -> Size {
+    let [ww, wh] = [screen.width, screen.height].map(u64::from);
     let [pw, ph] = [picture.width, picture.height].map(u64::from);
     let rounded = |edge: u64, by: u64, limit: u32| {
         u32::try_from((edge + by / 2) / by).unwrap_or(limit).clamp(1, limit.max(1))
     };
     if ww * ph <= wh * pw {
-        Size { width: window.width, height: rounded(ww * ph, pw, window.height) }
+        Size { width: screen.width, height: rounded(ww * ph, pw, screen.height) }
     } else {
-        Size { width: rounded(wh * pw, ph, window.width), height: window.height }
+        Size { width: rounded(wh * pw, ph, screen.width), height: screen.height }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn placed(window: (u32, u32), picture: (u32, u32), how: Fit) -> (u32, u32, u32, u32) {
-        let size = |(width, height)| Size { width, height };
-        let place = fit(size(window), size(picture), how);
-        (place.x, place.y, place.size.width, place.size.height)
-    }
-
-    #[test]
-    fn keeps_the_aspect_in_the_middle() {
-        assert_eq!(placed((1280, 720), (640, 480), Fit::Aspect), (160, 0, 960, 720));
-        assert_eq!(placed((600, 900), (640, 480), Fit::Aspect), (0, 225, 600, 450));
-        assert_eq!(placed((640, 480), (640, 480), Fit::Aspect), (0, 0, 640, 480));
-    }
-
-    #[test]
-    fn one_to_one_as_long_as_it_fits() {
-        assert_eq!(placed((1280, 720), (640, 480), Fit::OneToOne), (320, 120, 640, 480));
-        assert_eq!(placed((640, 480), (1280, 960), Fit::OneToOne), (0, 0, 640, 480));
-    }
-
-    #[test]
-    fn extremes_stay_within_the_window_and_never_vanish() {
-        assert_eq!(placed((100, 100), (10000, 1), Fit::Aspect), (0, 49, 100, 1));
-        assert_eq!(placed((1, 1), (640, 480), Fit::OneToOne), (0, 0, 1, 1));
-        let widest = u32::MAX;
-        assert_eq!(placed((widest, widest), (1, 1), Fit::Aspect), (0, 0, widest, widest));
-    }
-}
+mod tests;

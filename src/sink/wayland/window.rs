@@ -16,7 +16,7 @@ use wayland_client::{Connection, QueueHandle};
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 
 use super::background::Background;
-use super::fit::{Fit, Place, fit};
+use super::fit::{Fit, Place, Scale, fit};
 use super::globals::{Globals, Quiet, int};
 use super::imports::Shape;
 use super::{State, WindowOptions};
@@ -154,7 +154,7 @@ impl Window {
             (None, Some(picture)) => picture,
             _ => *self.size.get_or_insert(picture.unwrap_or(DEFAULT_SIZE)),
         };
-        let place = picture.map(|picture| fit(size, picture, self.fit));
+        let place = picture.map(|picture| fit(size, Scale::ONE, picture, self.fit));
         let moved = place.is_some() && place != self.place;
         if let Some(place) = place.filter(|_| moved) {
             self.place = Some(place);
