@@ -65,6 +65,15 @@ pub struct Size {
     pub height: u32,
 }
 
+/// How large a picture is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeHint {
+    /// In pixels of the screen that it will be on; neither is zero.
+    pub size: Size,
+    /// How large that is in millimetres, where it is known.
+    pub mm: Option<Size>,
+}
+
 /// A rectangle in pixels, from the top left corner.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rect {

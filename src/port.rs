@@ -8,7 +8,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::frame::{BufferId, Cursor, Damage, Input, Layout, Rect, Storage, StorageId, Transform};
+use crate::frame::{
+    BufferId, Cursor, Damage, Input, Layout, Rect, SizeHint, Storage, StorageId, Transform,
+};
 pub use crate::frame::{CommitId, ImportId, Swap, TARGETS};
 
 /// Where frames come from.
@@ -19,6 +21,8 @@ pub trait Source {
     fn poll(&mut self) -> Option<SourceEvent>;
     /// Passes on what the user did; what the backend can't take is dropped.
     fn send(&mut self, input: &Input);
+    /// Tells the guest how large a picture is wanted; what the backend can't take is dropped.
+    fn resize(&mut self, _hint: &SizeHint) {}
     /// The session has dropped every fd of this storage, and nothing of ours reads it.
     fn retired(&mut self, _storage: StorageId) {}
 }
@@ -233,6 +237,8 @@ pub enum SinkEvent {
     Presented(CommitId),
     /// Nobody can see the picture now, or somebody can again.
     Hidden(bool),
+    /// A picture of this size would fill the sink. The guest may be told.
+    Resized(SizeHint),
     /// The user did something that concerns the guest.
     Input(Input),
     /// The user closed the sink, or (with a reason) it broke. The last event.

@@ -18,6 +18,8 @@ pub const DAMAGE_EVENTS_MAX: usize = 64;
 pub const UPDATES_MAX: usize = 256;
 /// Longest side of a cursor, in pixels.
 pub const CURSOR_SIDE_MAX: u32 = 512;
+/// Longest side of a size hint, in pixels.
+pub const SIDE_MAX: u32 = 16_384;
 /// Longest string, in bytes.
 pub const STRING_MAX: usize = 1024;
 

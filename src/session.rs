@@ -8,6 +8,7 @@
 //! the host is suspended, so that no deadline passes then.
 
 mod latency;
+mod resize;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -24,6 +25,7 @@ use crate::port::{Ack, Announcement, Buffer, Sink, SinkEvent, Source, SourceEven
 use crate::scanout::{Announced, Counts, Input, Machine, Output, SinkId, Time};
 pub use crate::scanout::{Config, Mode, Present, Why};
 pub use latency::Histogram;
+use resize::Resize;
 
 /// Drivers whose dma-bufs carry the fences of what writes them, so that a reader waits for the guest.
 const FENCING_EXPORTERS: &[&str] =
@@ -85,6 +87,7 @@ pub struct Session<K> {
     current: Option<Buffer>,
     acks: HashMap<UpdateId, (Ack, Time)>,
     next_update: u64,
+    resize: Resize,
     lost: Option<String>,
     closed: Option<Option<String>>,
     commits: VecDeque<(CommitId, Time)>,
@@ -113,6 +116,7 @@ impl<K: Sink> Session<K> {
             current: None,
             acks: HashMap::new(),
             next_update: 1,
+            resize: Resize::default(),
             lost: None,
             closed: None,
             commits: VecDeque::with_capacity(TIMED_COMMITS_MAX),
@@ -178,11 +182,9 @@ impl<K: Sink> Session<K> {
         let machine = self.machine.wakeup().map(|at| at.saturating_sub(now));
         // The caller wants to look at what was done, before anything else may take its time.
         let no_time = worked.then_some(Duration::ZERO);
-        let wait = [timeout, machine, no_time].into_iter().flatten().min();
-        let until = wait.map(|wait| Timespec {
-            tv_sec: wait.as_secs() as i64,
-            tv_nsec: i64::from(wait.subsec_nanos()),
-        });
+        let wait = [timeout, machine, self.resize.due_in(now), no_time].into_iter().flatten().min();
+        // What is too long for it has no end.
+        let until = wait.and_then(|wait| Timespec::try_from(wait).ok());
         let source = self.source.fd();
         let mut fds = [source; 3];
         let mut count = 0;
@@ -204,6 +206,9 @@ impl<K: Sink> Session<K> {
         // What has arrived comes before what is late without it.
         self.pump();
         self.handle(Input::Tick);
+        if let Some(hint) = self.resize.take_due(self.now()) {
+            self.source.resize(&hint);
+        }
         self.pump();
         Ok(if woken {
             Turn::Woken
@@ -296,9 +301,7 @@ impl<K: Sink> Session<K> {
 
     fn sink_event(&mut self, event: SinkEvent) {
         match event {
-            SinkEvent::Imported(import) => {
-                self.handle(Input::Imported(SINK, import));
-            }
+            SinkEvent::Imported(import) => self.handle(Input::Imported(SINK, import)),
             SinkEvent::Refused { import, reason } => {
                 info!(reason, "the guest's memory can't be shown as it is");
                 self.handle(Input::Refused(SINK, import));
@@ -322,6 +325,7 @@ impl<K: Sink> Session<K> {
                 self.handle(Input::Presented(SINK, commit));
             }
             SinkEvent::Hidden(hidden) => self.handle(Input::Hidden(SINK, hidden)),
+            SinkEvent::Resized(hint) => self.resize.want(hint, self.now()),
             SinkEvent::Input(input) => self.source.send(&input),
             SinkEvent::Closed(reason) => {
                 self.closed = Some(reason);

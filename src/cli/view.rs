@@ -1,12 +1,12 @@
 //! `fanlight view`: a guest in a window.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::exit::Failure;
 use super::stats::Reporter;
 use super::{Common, PresentArg, Signals};
 use crate::session::{Config, Options, Session, Turn};
-use crate::sink::wayland::{WaylandSink, WindowOptions};
+use crate::sink::wayland::{Fit, WaylandSink, WindowOptions};
 use crate::source;
 
 #[derive(Debug, Args)]
@@ -17,9 +17,13 @@ Examples:
   fanlight view qmp:/run/vm.sock               a QEMU started with -display dbus,p2p=yes
   fanlight view demo:                          a simulated guest, where there is no VM
   fanlight view --present direct --stats       never copy; say what happens
+  fanlight view --scale 1:1 --no-resize        a pixel is a pixel; the guest keeps its mode
 
 Without --present, the guest's memory itself is given to the compositor when the guest flips between
-buffers, and a copy of it when the guest draws into the buffer that is shown.")]
+buffers, and a copy of it when the guest draws into the buffer that is shown.
+
+The window has the guest's size, pixel by pixel, until you resize it, maximize it or make it
+fullscreen. From then on the guest is asked to take the window's size, unless --no-resize is given.")]
 pub(super) struct ViewArgs {
     #[command(flatten)]
     common: Common,
@@ -29,6 +33,36 @@ pub(super) struct ViewArgs {
     /// Begin as large as the screen
     #[arg(long)]
     fullscreen: bool,
+    /// How the picture fills the window where they differ in size
+    #[arg(long, value_enum, default_value = "fit")]
+    scale: ScaleArg,
+    /// Don't ask the guest to take the window's size
+    #[arg(long)]
+    no_resize: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScaleArg {
+    /// As large as the window allows, its aspect kept
+    Fit,
+    /// Whole device pixels for each of the guest's, as many as fit
+    Integer,
+    /// One device pixel for each of the guest's, as long as they fit
+    #[value(name = "1:1")]
+    OneToOne,
+    /// The whole window, whatever becomes of the aspect
+    Stretch,
+}
+
+impl From<ScaleArg> for Fit {
+    fn from(arg: ScaleArg) -> Self {
+        match arg {
+            ScaleArg::Fit => Self::Aspect,
+            ScaleArg::Integer => Self::Integer,
+            ScaleArg::OneToOne => Self::OneToOne,
+            ScaleArg::Stretch => Self::Stretch,
+        }
+    }
 }
 
 pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
@@ -38,6 +72,8 @@ pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
     let window = WindowOptions {
         title: format!("{name} – Fanlight"),
         fullscreen: args.fullscreen,
+        fit: args.scale.into(),
+        resize_guest: !args.no_resize,
         ..WindowOptions::default()
     };
     let sink = WaylandSink::connect(&window)

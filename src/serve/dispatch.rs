@@ -12,14 +12,13 @@ use super::state::State;
 use super::viewer::BufferData;
 use super::{ConsoleId, Event, GuestInput};
 use crate::frame::Size;
+use crate::protocol::SIDE_MAX;
 use crate::protocol::server::guest_buffer_v1::{self, GuestBufferV1};
 use crate::protocol::server::guest_console_v1::{self, Error, GuestConsoleV1, Request, Touch};
 use crate::protocol::server::guest_scanout_manager_v1::{self, GuestScanoutManagerV1};
 
 /// Events that the author hasn't taken; who sends more is dropped.
 const EVENTS_MAX: usize = 4096;
-/// Longest side of a size hint, in pixels.
-const SIDE_MAX: u32 = 16_384;
 /// Fingers of a touch screen.
 const FINGERS_MAX: u32 = 16;
 

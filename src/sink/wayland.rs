@@ -11,6 +11,7 @@ mod fit;
 mod globals;
 mod imports;
 mod lease;
+mod sizing;
 mod sync;
 mod targets;
 mod wait;
@@ -58,12 +59,15 @@ pub struct WindowOptions {
     pub title: String,
     /// By which the desktop finds its icon and its settings.
     pub app_id: String,
-    /// Its first size; `None`: that of the first picture. The compositor may choose another.
+    /// Its first size, in logical pixels; `None`: that of the picture, also when that changes, until
+    /// the user gives it another. The compositor may choose another.
     pub size: Option<Size>,
     /// Whether it begins as large as the screen.
     pub fullscreen: bool,
     /// How the picture fills it.
     pub fit: Fit,
+    /// Whether the guest is told how large it is ([`SinkEvent::Resized`]).
+    pub resize_guest: bool,
     /// How long the compositor may take until there is a window.
     pub time_limit: Duration,
 }
@@ -77,6 +81,7 @@ impl Default for WindowOptions {
             size: None,
             fullscreen: false,
             fit: Fit::Aspect,
+            resize_guest: true,
             time_limit: Duration::from_secs(10),
         }
     }

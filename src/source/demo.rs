@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use super::{Opened, Options, SourceError, Uri, wire};
 use crate::demo::{Demo, Settings};
-use crate::frame::{Input, StorageId};
+use crate::frame::{Input, SizeHint, StorageId};
 use crate::port::{Source, SourceEvent};
 
 /// The demo's console. The demo ends with it.
@@ -25,6 +25,10 @@ impl Source for DemoSource {
 
     fn send(&mut self, input: &Input) {
         self.source.send(input);
+    }
+
+    fn resize(&mut self, hint: &SizeHint) {
+        self.source.resize(hint);
     }
 
     fn retired(&mut self, storage: StorageId) {

@@ -8,6 +8,7 @@ mod listener;
 mod names;
 mod pixels;
 mod qmp;
+mod resize;
 mod screen;
 mod vm;
 mod wait;
@@ -26,12 +27,13 @@ use zbus::{Connection, Fd, MessageStream};
 use self::acks::Acks;
 use self::listener::Listener;
 use self::pixels::Painter;
+use self::resize::Resize;
 use self::screen::{Letter, Screen};
 use self::vm::{Console, Vm, failed};
-use self::wait::{Bell, try_both, unless_rung};
+use self::wait::{Bell, try_both, unless_rung, with};
 use super::mailbox::Mailbox;
 use super::{Bus, ConsoleInfo, NO_FDS, Opened, Options, SourceError, Uri};
-use crate::frame::{Damage, Input};
+use crate::frame::{Damage, Input, SizeHint};
 use crate::port::{Ack, Source, SourceEvent};
 
 /// Where QEMU is.
@@ -45,6 +47,7 @@ pub(super) enum Target {
 struct QemuSource {
     mailbox: Arc<Mailbox<Letter>>,
     painter: Option<Painter>,
+    resize: Arc<Resize>,
     _thread: Thread,
 }
 
@@ -89,6 +92,10 @@ impl Source for QemuSource {
 
     /// Input is not sent to QEMU yet: all of it is dropped.
     fn send(&mut self, _input: &Input) {}
+
+    fn resize(&mut self, hint: &SizeHint) {
+        self.resize.want(*hint);
+    }
 }
 
 impl QemuSource {
@@ -105,6 +112,8 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
         Mailbox::new().map_err(|source| SourceError::System { what: "an eventfd", source })?,
     );
     let letters = Arc::clone(&mailbox);
+    let resize = Arc::new(Resize::default());
+    let wanted = Arc::clone(&resize);
     let options = *options;
     let (console, thread) = on_thread(options.time_limit, move |tell| {
         // QMP blocks; it has time limits of its own.
@@ -116,21 +125,23 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
             other => Ok(other),
         };
         async move {
-            let (stream, link) = match target {
+            let (console, owner, stream, link) = match target {
                 Ok(target) => match attach(target, options.time_limit).await {
-                    Ok((console, stream, link)) => {
+                    Ok((console, owner, stream, link)) => {
+                        let number = console.console;
                         tell(Ok(console));
-                        (stream, link)
+                        (number, owner, stream, link)
                     }
                     Err(error) => return tell(Err(error)),
                 },
                 Err(error) => return tell(Err(error)),
             };
-            serve(stream, letters, &options).await;
-            drop(link);
+            let resizing = wanted.tell(&link, owner.as_deref(), console);
+            with(serve(stream, letters, &options), resizing).await;
         }
     })?;
-    Ok(Opened { source: Box::new(QemuSource { mailbox, painter: None, _thread: thread }), console })
+    let source = QemuSource { mailbox, painter: None, resize, _thread: thread };
+    Ok(Opened { source: Box::new(source), console })
 }
 
 /// Lists every console that `uri` leads to.
@@ -250,12 +261,12 @@ impl Drop for CloseOnDrop {
     }
 }
 
-/// Finds the console and registers a listener with it. Returns also the connection that this was
-/// asked over: QEMU drops nothing when that ends, but input will go there.
+/// Finds the console and registers a listener with it. Returns also the console's owner and the
+/// connection that this was asked over: QEMU drops nothing when that ends, but wishes go there.
 async fn attach(
     target: Target,
     limit: Duration,
-) -> Result<(ConsoleInfo, MessageStream, Connection), SourceError> {
+) -> Result<(ConsoleInfo, Option<String>, MessageStream, Connection), SourceError> {
     let dbus = |error: zbus::Error| failed(&error, limit);
     let (link, owner, console) = match target {
         Target::Uri(Uri::Qemu { bus, vm: wanted, console }) => {
@@ -275,7 +286,7 @@ async fn attach(
         Target::Uri(uri) => unreachable!("{uri} is not for here"),
     };
     let stream = register(&link, owner.as_deref(), console.console, limit).await?;
-    Ok((console, stream, link))
+    Ok((console, owner, stream, link))
 }
 
 /// The virtual machine at the other end of a socket.

@@ -24,7 +24,7 @@ use wayland_client::protocol::wl_display;
 
 use self::link::{Link, Listed};
 use super::{ConsoleInfo, Opened, Options, SourceError, Uri};
-use crate::frame::{Input, StorageId};
+use crate::frame::{Input, SizeHint, StorageId};
 use crate::port::{Source, SourceEvent};
 
 /// One console of one backend. The connection ends with it.
@@ -67,6 +67,10 @@ impl Source for WireSource {
 
     fn send(&mut self, input: &Input) {
         self.link.send(input);
+    }
+
+    fn resize(&mut self, hint: &SizeHint) {
+        self.link.resize(hint);
     }
 
     fn retired(&mut self, storage: StorageId) {

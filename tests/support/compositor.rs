@@ -20,6 +20,8 @@ macro_rules! dispatch {
     };
 }
 
+#[path = "compositor_desktop.rs"]
+pub mod desktop;
 #[path = "compositor_dmabuf.rs"]
 pub mod dmabuf;
 #[path = "compositor_surfaces.rs"]
@@ -38,6 +40,7 @@ use std::time::{Duration, Instant};
 
 use fanlight::frame::{Format, Modifier};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
 use wayland_protocols::wp::linux_dmabuf::zv1::server::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 use wayland_protocols::wp::linux_drm_syncobj::v1::server::wp_linux_drm_syncobj_manager_v1::WpLinuxDrmSyncobjManagerV1;
 use wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
@@ -70,6 +73,8 @@ pub struct Script {
     pub device: u64,
     /// The size in the first configure; zero leaves it to the client.
     pub size: (i32, i32),
+    /// What it says of a surface's scale at once, in 120ths.
+    pub scale: u32,
     /// Version of wl_compositor, and so of its surfaces.
     pub compositor: u32,
     /// Whether it has explicit sync.
@@ -87,6 +92,7 @@ impl Default for Script {
             answer: Answer::Created,
             device: 0,
             size: (0, 0),
+            scale: 120,
             compositor: 6,
             syncobj: false,
             mute: false,
@@ -105,6 +111,7 @@ pub struct Server {
     pub surfaces: surfaces::Surfaces,
     pub dmabuf: dmabuf::Dmabuf,
     pub sync: sync::Sync,
+    pub desktop: desktop::Desktop,
     /// The client has gone.
     pub gone: bool,
     /// It reads nothing; see [`Compositor::listen`].
@@ -153,6 +160,7 @@ impl Compositor {
             surfaces: surfaces::Surfaces::default(),
             dmabuf: dmabuf::Dmabuf::default(),
             sync: sync::Sync::default(),
+            desktop: desktop::Desktop::default(),
             gone: false,
             deaf: false,
         };
@@ -281,6 +289,7 @@ fn globals(handle: &DisplayHandle, script: &Script) {
     offer::<ZxdgDecorationManagerV1>(handle, script, 1);
     offer::<WpViewporter>(handle, script, 1);
     offer::<WpSinglePixelBufferManagerV1>(handle, script, 1);
+    offer::<WpFractionalScaleManagerV1>(handle, script, 1);
     offer::<ZwpLinuxDmabufV1>(handle, script, script.dmabuf);
     if script.syncobj {
         offer::<WpLinuxDrmSyncobjManagerV1>(handle, script, 1);
@@ -312,5 +321,6 @@ plain_globals!(
     ZxdgDecorationManagerV1,
     WpViewporter,
     WpSinglePixelBufferManagerV1,
+    WpFractionalScaleManagerV1,
     WpLinuxDrmSyncobjManagerV1
 );

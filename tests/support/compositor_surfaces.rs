@@ -182,7 +182,6 @@ impl Server {
         self.surfaces.toplevel.as_ref().unwrap().configure(width, height, states);
         self.surfaces.xdg.as_ref().unwrap().configure(1);
         self.surfaces.configured = true;
-        self.surfaces.acked = false;
     }
 
     fn commit(&mut self, index: usize) {

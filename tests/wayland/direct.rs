@@ -125,8 +125,8 @@ fn a_flip_is_a_transform_and_a_crop_is_a_source_after_it() {
     stage.show(2, &guest, 1);
     let commit = stage.shown(2);
     assert_eq!(commit.source, Some((8.0, 4.0, 32.0, 16.0)));
-    // The window stays as large as the first picture was; this one is in its middle, 1:1.
-    assert_eq!((commit.destination, commit.position), (Some((32, 16)), (16, 16)));
+    // The window becomes as large as the picture.
+    assert_eq!((commit.destination, commit.position), (Some((32, 16)), (0, 0)));
 
     guest.transform = Transform::Flipped;
     stage.show(3, &guest, 0);

@@ -9,6 +9,7 @@ mod copies;
 mod direct;
 mod gpu;
 mod offers;
+mod scale;
 mod sync;
 mod window;
 
@@ -23,7 +24,8 @@ use compositor::sync::stand_ins;
 use compositor::{Compositor, PATIENCE, Script};
 use fanlight::convert::blit::BlitError;
 use fanlight::frame::{
-    Damage, Format, Layout, Memory, Modifier, Plane, Rect, Size, Storage, StorageId, Transform,
+    Damage, Format, Layout, Memory, Modifier, Plane, Rect, Size, SizeHint, Storage, StorageId,
+    Transform,
 };
 use fanlight::port::{Buffer, CommitId, ImportId, Sink, SinkEvent, next_buffer_id};
 use fanlight::sink::wayland::{
@@ -84,8 +86,25 @@ impl Stage {
         Ok(Self { sink, compositor })
     }
 
-    /// The next event of the sink.
+    /// The next event of the sink, but for sizes ([`resized`](Self::resized)).
     fn next(&mut self) -> SinkEvent {
+        loop {
+            match self.event() {
+                SinkEvent::Resized(_) => {}
+                event => return event,
+            }
+        }
+    }
+
+    /// The next size that the guest is to be told, which is the next event.
+    fn resized(&mut self) -> SizeHint {
+        match self.event() {
+            SinkEvent::Resized(hint) => hint,
+            event => panic!("{event:?}"),
+        }
+    }
+
+    fn event(&mut self) -> SinkEvent {
         loop {
             if let Some(event) = self.sink.poll() {
                 return event;

@@ -8,7 +8,7 @@ use wayland_server::Resource;
 
 const SIZE: Size = Size { width: 64, height: 48 };
 
-fn window(server: &mut Server) -> Option<Commit> {
+pub(crate) fn window(server: &mut Server) -> Option<Commit> {
     let last = server.surfaces.main().commits.last()?;
     last.destination.is_some().then(|| last.clone())
 }
@@ -74,17 +74,6 @@ fn a_resize_refits_the_picture_at_once_and_together() {
         assert!(last.sync, "it would show at another time than the window's new size");
         assert_eq!(server.surfaces.shown().len(), 1);
     });
-}
-
-#[test]
-fn a_picture_of_another_size_fits_into_the_same_window() {
-    let mut stage =
-        Stage::try_open(Script::default(), &WindowOptions::default(), NO_UDMABUF).unwrap();
-    stage.show(1, &untouchable(SIZE), 0);
-    stage.show(2, &untouchable(size(32, 48)), 0);
-    let shown = stage.shown(2);
-    assert_eq!((shown.position, shown.destination), ((16, 0), Some((32, 48))));
-    stage.compositor.with(|server| assert_eq!(window(server).unwrap().destination, Some((64, 48))));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use wayland_client::protocol::{
     wl_shm::WlShm, wl_subcompositor::WlSubcompositor,
 };
 use wayland_client::{Connection, Dispatch, Proxy, QueueHandle};
+use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 use wayland_protocols::wp::linux_drm_syncobj::v1::client::wp_linux_drm_syncobj_manager_v1::WpLinuxDrmSyncobjManagerV1;
 use wayland_protocols::wp::single_pixel_buffer::v1::client::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
@@ -51,6 +52,8 @@ pub(super) struct Globals {
     pub(super) xdg: XdgShell,
     /// Without it nothing can be scaled or cropped.
     pub(super) viewporter: Option<WpViewporter>,
+    /// Without it scales are whole.
+    pub(super) fractional_scale: Option<WpFractionalScaleManagerV1>,
     pub(super) single_pixel: Option<WpSinglePixelBufferManagerV1>,
     /// Without it the guest's memory can't be shown as it is.
     pub(super) dmabuf: Option<ZwpLinuxDmabufV1>,
@@ -77,6 +80,7 @@ impl Globals {
             shm: missing("wl_shm", 1, globals.bind(qh, 1..=1, Quiet))?,
             xdg: missing("xdg_wm_base", 1, XdgShell::bind(globals, qh))?,
             viewporter: globals.bind(qh, 1..=1, Quiet).ok(),
+            fractional_scale: globals.bind(qh, 1..=1, Quiet).ok(),
             single_pixel: globals.bind(qh, 1..=1, Quiet).ok(),
             // 3 brought modifiers; 4 feedback in place of them.
             dmabuf: globals.bind(qh, 3..=6, Offered).ok(),

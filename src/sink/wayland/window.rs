@@ -10,21 +10,23 @@ use smithay_client_toolkit::shell::xdg::window::{
 };
 use wayland_client::protocol::{
     wl_buffer::WlBuffer, wl_callback, wl_callback::WlCallback, wl_output,
-    wl_subsurface::WlSubsurface, wl_surface::WlSurface,
+    wl_subsurface::WlSubsurface, wl_surface, wl_surface::WlSurface,
 };
 use wayland_client::{Connection, QueueHandle};
+use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_v1::{
+    self, WpFractionalScaleV1,
+};
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 
 use super::background::Background;
 use super::fit::{Fit, Place, Scale, fit};
 use super::globals::{Globals, Quiet, int};
 use super::imports::Shape;
+use super::sizing::{Configured, Sizing};
 use super::{State, WindowOptions};
-use crate::frame::{Rect, Size, Transform};
+use crate::frame::{Rect, Size, SizeHint, Transform};
 use crate::port::{CommitId, SinkEvent};
 
-/// Without a picture and without a wish.
-const DEFAULT_SIZE: Size = Size { width: 640, height: 480 };
 /// Smaller than this a window can't be found again.
 const MIN_SIZE: (u32, u32) = (64, 48);
 
@@ -40,10 +42,16 @@ pub(super) struct Window {
     configured: bool,
     /// There is something to show, so that it is to be mapped.
     wanted: bool,
-    /// As configured, or as we chose where that was left to us.
-    size: Option<Size>,
+    sizing: Sizing,
+    scale: Scale,
+    fractional: Option<WpFractionalScaleV1>,
     shape: Option<Shape>,
     place: Option<Place>,
+    /// What the place follows from has changed.
+    stale: bool,
+    /// Whether the guest is told how large the window is; and what it was told last.
+    resize_guest: bool,
+    told: Option<SizeHint>,
     toplevel: Toplevel,
 }
 
@@ -54,7 +62,8 @@ impl Window {
         options: &WindowOptions,
     ) -> io::Result<Self> {
         let Globals { compositor, subcompositor, viewporter, .. } = globals;
-        let [main, picture] = [(); 2].map(|()| compositor.create_surface(qh, Quiet));
+        let main = compositor.create_surface(qh, Main);
+        let picture = compositor.create_surface(qh, Quiet);
         // Alpha in a guest's framebuffer means nothing; and behind the window nothing shows.
         let everything = compositor.create_region(qh, Quiet);
         everything.add(0, 0, i32::MAX, i32::MAX);
@@ -65,6 +74,8 @@ impl Window {
         subsurface.set_desync();
         let viewport = viewporter.as_ref().map(|v| v.get_viewport(&picture, qh, Quiet));
         let background = Background::new(globals, qh, &main)?;
+        let fractional = globals.fractional_scale.as_ref();
+        let fractional = fractional.map(|f| f.get_fractional_scale(&main, qh, PreferredScale));
 
         let decorations = WindowDecorations::RequestServer;
         let toplevel = globals.xdg.create_window(main, decorations, qh);
@@ -84,9 +95,14 @@ impl Window {
             fit: options.fit,
             configured: false,
             wanted: false,
-            size,
+            sizing: Sizing::new(size),
+            scale: Scale::ONE,
+            fractional,
             shape: None,
             place: None,
+            stale: true,
+            resize_guest: options.resize_guest,
+            told: None,
             toplevel,
         })
     }
@@ -115,6 +131,7 @@ impl Window {
             // What was outside of the damage is elsewhere now, or nowhere.
             self.picture.damage_buffer(0, 0, int(shape.whole.width), int(shape.whole.height));
             self.set_shape(shape);
+            self.stale = true;
         }
         self.picture.frame(qh, FrameDone(commit));
         self.lay_out(globals, qh, true);
@@ -124,6 +141,7 @@ impl Window {
     pub(super) fn blank(&mut self, globals: &Globals, qh: &QueueHandle<State>) {
         self.picture.attach(None, 0, 0);
         self.shape = None;
+        self.stale = true;
         self.lay_out(globals, qh, true);
     }
 
@@ -148,13 +166,19 @@ impl Window {
         if !self.wanted {
             return;
         }
+        if !std::mem::take(&mut self.stale) {
+            if picture_changed {
+                self.picture.commit();
+            }
+            return;
+        }
         let picture = self.shape.map(|shape| shape.size);
         let size = match (&self.viewport, picture) {
             // Nothing can be scaled: the window takes the size of the picture.
             (None, Some(picture)) => picture,
-            _ => *self.size.get_or_insert(picture.unwrap_or(DEFAULT_SIZE)),
+            _ => self.sizing.choose(self.scale, picture),
         };
-        let place = picture.map(|picture| fit(size, Scale::ONE, picture, self.fit));
+        let place = picture.map(|picture| fit(size, self.scale, picture, self.fit));
         let moved = place.is_some() && place != self.place;
         if let Some(place) = place.filter(|_| moved) {
             self.place = Some(place);
@@ -181,13 +205,37 @@ impl Window {
         &mut self,
         globals: &Globals,
         qh: &QueueHandle<State>,
-        size: (Option<u32>, Option<u32>),
-    ) {
+        configured: Configured,
+    ) -> Option<SizeHint> {
         self.configured = true;
-        if let (Some(width), Some(height)) = size {
-            self.size = Some(Size { width, height });
-        }
+        self.sizing.configure(configured);
+        self.stale = true;
         self.lay_out(globals, qh, false);
+        self.hint()
+    }
+
+    fn set_scale(
+        &mut self,
+        globals: &Globals,
+        qh: &QueueHandle<State>,
+        scale: Scale,
+    ) -> Option<SizeHint> {
+        // Where nothing can be scaled each of the guest's pixels is a logical one.
+        if self.viewport.is_none() || std::mem::replace(&mut self.scale, scale) == scale {
+            return None;
+        }
+        self.stale = true;
+        self.lay_out(globals, qh, false);
+        self.hint()
+    }
+
+    /// What the guest is to be told, if anything new: only of a size that isn't its own, so that the
+    /// window and the guest never chase each other.
+    fn hint(&mut self) -> Option<SizeHint> {
+        let window =
+            self.sizing.given().filter(|_| self.resize_guest && self.viewport.is_some())?;
+        let hint = SizeHint { size: self.scale.device_size(window), mm: None };
+        (self.told.replace(hint) != Some(hint)).then_some(hint)
     }
 }
 
@@ -198,6 +246,9 @@ impl Drop for Window {
         for surface in [&self.picture, main] {
             surface.attach(None, 0, 0);
             surface.commit();
+        }
+        if let Some(fractional) = &self.fractional {
+            fractional.destroy();
         }
         if let Some(viewport) = &self.viewport {
             viewport.destroy();
@@ -225,10 +276,70 @@ impl WindowHandler for State {
         if hidden != std::mem::replace(&mut self.hidden, hidden) {
             self.events.push_back(SinkEvent::Hidden(hidden));
         }
-        let (width, height) = configure.new_size;
+        let size = match configure.new_size {
+            (Some(width), Some(height)) => Some(Size { width: width.get(), height: height.get() }),
+            _ => None,
+        };
+        let by_others = WindowState::MAXIMIZED | WindowState::FULLSCREEN | WindowState::TILED;
+        let configured = Configured {
+            size,
+            held: configure.state.intersects(by_others),
+            resizing: configure.is_resizing(),
+            bounds: configure.suggested_bounds.map(|(width, height)| Size { width, height }),
+        };
+        self.with_window(|window, globals| window.configure(globals, qh, configured));
+    }
+}
+
+impl State {
+    /// Does something to the window that may change what the guest is told of it.
+    fn with_window(&mut self, change: impl FnOnce(&mut Window, &Globals) -> Option<SizeHint>) {
         if let Some(window) = &mut self.window {
-            let size = (width.map(u32::from), height.map(u32::from));
-            window.configure(&self.globals, qh, size);
+            let hint = change(window, &self.globals);
+            self.events.extend(hint.map(SinkEvent::Resized));
+        }
+    }
+}
+
+/// For the window's own surface.
+#[derive(Debug)]
+struct Main;
+
+impl Dispatch2<WlSurface, State> for Main {
+    fn event(
+        &self,
+        state: &mut State,
+        _: &WlSurface,
+        event: wl_surface::Event,
+        _: &Connection,
+        qh: &QueueHandle<State>,
+    ) {
+        if let wl_surface::Event::PreferredBufferScale { factor } = event
+            && state.globals.fractional_scale.is_none()
+        {
+            state
+                .with_window(|window, globals| window.set_scale(globals, qh, Scale::whole(factor)));
+        }
+    }
+}
+
+/// For what says how many device pixels a logical one has.
+#[derive(Debug)]
+struct PreferredScale;
+
+impl Dispatch2<WpFractionalScaleV1, State> for PreferredScale {
+    fn event(
+        &self,
+        state: &mut State,
+        _: &WpFractionalScaleV1,
+        event: wp_fractional_scale_v1::Event,
+        _: &Connection,
+        qh: &QueueHandle<State>,
+    ) {
+        if let wp_fractional_scale_v1::Event::PreferredScale { scale } = event {
+            state.with_window(|window, globals| {
+                window.set_scale(globals, qh, Scale::of_120ths(scale))
+            });
         }
     }
 }

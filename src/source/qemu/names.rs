@@ -6,6 +6,9 @@ pub(super) const VM: &str = "org.qemu.Display1.VM";
 pub(super) const CONSOLE_PATH: &str = "/org/qemu/Display1/Console_";
 pub(super) const CONSOLE: &str = "org.qemu.Display1.Console";
 
+/// The guest's graphics device has no such thing.
+pub(super) const UNSUPPORTED: &str = "org.qemu.Display1.Error.Unsupported";
+
 /// What QEMU calls on us, over the private connection.
 pub(super) const LISTENER_PATH: &str = "/org/qemu/Display1/Listener";
 pub(super) const LISTENER: &str = "org.qemu.Display1.Listener";

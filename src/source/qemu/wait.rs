@@ -44,6 +44,17 @@ pub(super) async fn unless_rung<T>(bell: &Bell, work: impl Future<Output = T>) -
     .await
 }
 
+/// What `work` gives, with `beside` going on as long as that takes.
+pub(super) async fn with<T>(work: impl Future<Output = T>, beside: impl Future<Output = ()>) -> T {
+    let (mut work, mut beside) = (pin!(work), pin!(beside));
+    let mut goes_on = true;
+    poll_fn(|cx| {
+        goes_on = goes_on && beside.as_mut().poll(cx).is_pending();
+        work.as_mut().poll(cx)
+    })
+    .await
+}
+
 /// Both at the same time; the first error ends it.
 pub(super) async fn try_both<A, B, E>(
     a: impl Future<Output = Result<A, E>>,

@@ -14,12 +14,12 @@ use wayland_client::{Connection, Proxy};
 use super::acks::Acks;
 use super::console::{Console, Fault, GONE};
 use super::sentence;
-use crate::frame::{Input, StorageId};
+use crate::frame::{Input, SizeHint, StorageId};
 use crate::port::SourceEvent;
 use crate::protocol::client::guest_buffer_v1::GuestBufferV1;
 use crate::protocol::client::guest_console_v1::{self, GuestConsoleV1, State};
 use crate::protocol::client::guest_scanout_manager_v1::{self, GuestScanoutManagerV1};
-use crate::protocol::{MANAGER, VERSION};
+use crate::protocol::{MANAGER, SIDE_MAX, VERSION};
 use crate::source::{NO_FDS, out_of_fds};
 use crate::sys::Classify;
 
@@ -172,6 +172,13 @@ impl Link {
             Input::PointerAt { x, y } => console.pointer_at(x, y),
             Input::Button { code, pressed } => console.button(code, state(pressed)),
         });
+    }
+
+    pub(super) fn resize(&self, hint: &SizeHint) {
+        let [width, height] =
+            [hint.size.width, hint.size.height].map(|side| side.clamp(1, SIDE_MAX));
+        // The screen's rate isn't known.
+        self.acks.say(|console| console.size_hint(width, height, 0));
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

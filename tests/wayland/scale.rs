@@ -1,0 +1,181 @@
+//! Sizes: of the picture in the window, of the window around the picture, and what the guest is asked
+//! for.
+
+use super::window::window;
+use super::*;
+use crate::compositor::Server;
+
+const FHD: Size = Size { width: 1920, height: 1080 };
+const SVGA: Size = Size { width: 800, height: 600 };
+
+fn open(script: Script, fit: Fit) -> Stage {
+    let options = WindowOptions { fit, ..WindowOptions::default() };
+    Stage::try_open(script, &options, NO_UDMABUF).unwrap()
+}
+
+fn sized(width: i32, height: i32) -> impl FnMut(&mut Server) -> Option<Commit> {
+    move |server| window(server).filter(|commit| commit.destination == Some((width, height)))
+}
+
+/// Position and size of the picture as it is now.
+fn place(stage: &Stage) -> ((i32, i32), Option<(i32, i32)>) {
+    stage.compositor.with(|server| {
+        let last = server.surfaces.picture().commits.last().unwrap();
+        (last.position, last.destination)
+    })
+}
+
+#[test]
+fn a_window_has_as_many_device_pixels_as_its_picture() {
+    for (scale, window_size) in
+        [(120, (1920, 1080)), (150, (1536, 864)), (180, (1280, 720)), (240, (960, 540))]
+    {
+        let mut stage = open(Script { scale, ..Script::default() }, Fit::Aspect);
+        stage.show(1, &untouchable(FHD), 0);
+        let shown = stage.shown(1);
+        assert_eq!((shown.position, shown.destination), ((0, 0), Some(window_size)), "{scale}");
+        // All of the buffer, pixel by pixel.
+        assert_eq!(shown.source, None);
+        stage.compositor.wait("the window", sized(window_size.0, window_size.1));
+    }
+}
+
+#[test]
+fn a_picture_that_fits_stays_pixel_by_pixel_in_black() {
+    for (scale, position, picture) in [
+        (120, (100, 100), (800, 600)),
+        (150, (180, 160), (640, 480)),
+        // On a device pixel's edge, at which 233 isn't.
+        (180, (232, 200), (533, 400)),
+        (240, (300, 250), (400, 300)),
+    ] {
+        let script = Script { size: (1000, 800), scale, ..Script::default() };
+        let mut stage = open(script, Fit::OneToOne);
+        stage.show(1, &untouchable(SVGA), 0);
+        let shown = stage.shown(1);
+        assert_eq!((shown.position, shown.destination), (position, Some(picture)), "{scale}");
+        stage.compositor.wait("the window", sized(1000, 800));
+    }
+}
+
+#[test]
+fn the_picture_fills_the_window_as_it_was_told_to() {
+    for (fit, guest, position, picture) in [
+        (Fit::Aspect, SVGA, (0, 25), (1000, 750)),
+        (Fit::Integer, size(300, 250), (50, 25), (900, 750)),
+        (Fit::Stretch, SVGA, (0, 0), (1000, 800)),
+    ] {
+        // 2000 by 1600 device pixels.
+        let script = Script { size: (1000, 800), scale: 240, ..Script::default() };
+        let mut stage = open(script, fit);
+        stage.show(1, &untouchable(guest), 0);
+        let shown = stage.shown(1);
+        assert_eq!((shown.position, shown.destination), (position, Some(picture)), "{fit:?}");
+    }
+}
+
+#[test]
+fn a_window_that_moves_to_another_screen_keeps_its_pixels() {
+    let mut stage = open(Script::default(), Fit::Aspect);
+    stage.show(1, &untouchable(FHD), 0);
+    stage.compositor.wait("the window", sized(1920, 1080));
+    stage.compositor.with(|server| server.scale(180));
+    stage.settle();
+    stage.compositor.wait("the new size", sized(1280, 720));
+    assert_eq!(place(&stage), ((0, 0), Some((1280, 720))));
+    stage.compositor.with(|server| {
+        let last = server.surfaces.picture().commits.last().unwrap();
+        assert!(last.sync, "it would show at another time than the window's new size");
+    });
+}
+
+#[test]
+fn without_fractions_the_scale_is_whole() {
+    let without = &["wp_fractional_scale_manager_v1"];
+    let mut stage = open(Script { without, ..Script::default() }, Fit::Aspect);
+    stage.compositor.with(|server| server.surfaces.main().surface.preferred_buffer_scale(2));
+    stage.settle();
+    stage.show(1, &untouchable(FHD), 0);
+    assert_eq!(stage.shown(1).destination, Some((960, 540)));
+}
+
+#[test]
+fn the_window_follows_a_guest_that_changes_its_mode_in_the_same_moment() {
+    let mut stage = open(Script::default(), Fit::Aspect);
+    stage.show(1, &untouchable(SVGA), 0);
+    stage.compositor.wait("the window", sized(800, 600));
+    // A compositor that says again what it was told takes nothing over.
+    stage.compositor.with(|server| server.configure((800, 600), &[State::Activated]));
+    stage.settle();
+    stage.show(2, &untouchable(FHD), 0);
+    let shown = stage.shown(2);
+    assert_eq!((shown.position, shown.destination), ((0, 0), Some((1920, 1080))));
+    assert!(shown.sync, "it would show at another time than the window's new size");
+    stage.compositor.wait("the new size", sized(1920, 1080));
+    assert!(stage.sink.poll().is_none(), "the guest isn't told its own size");
+}
+
+#[test]
+fn no_window_is_larger_than_its_screen_by_our_choice() {
+    let mut stage = open(Script { compositor: 4, ..Script::default() }, Fit::Aspect);
+    stage.compositor.with(|server| {
+        server.surfaces.toplevel.as_ref().unwrap().configure_bounds(1600, 1000);
+        server.configure((0, 0), &[]);
+    });
+    stage.settle();
+    stage.show(1, &untouchable(FHD), 0);
+    assert_eq!(stage.shown(1).destination, Some((1600, 900)));
+}
+
+#[test]
+fn a_window_that_the_user_resized_keeps_its_size_and_the_guest_is_told() {
+    let mut stage = open(Script { scale: 180, ..Script::default() }, Fit::Aspect);
+    stage.show(1, &untouchable(SVGA), 0);
+    stage.shown(1);
+    stage.compositor.with(|server| {
+        server.configure((600, 500), &[State::Resizing]);
+        server.configure((700, 501), &[State::Resizing]);
+        server.configure((700, 501), &[]);
+    });
+    assert_eq!(stage.resized().size, size(900, 750));
+    // 751.5 is rounded up.
+    assert_eq!(stage.resized().size, size(1050, 752));
+    assert!(stage.sink.poll().is_none(), "the same size is told once");
+    // The guest takes it, and fills the window.
+    stage.show(2, &untouchable(size(1050, 752)), 0);
+    let shown = stage.shown(2);
+    assert_eq!((shown.position, shown.destination), ((0, 0), Some((700, 501))));
+    // Or another, and the window stays.
+    stage.show(3, &untouchable(size(525, 376)), 0);
+    assert_eq!(stage.shown(3).destination, Some((700, 501)));
+    assert!(stage.sink.poll().is_none(), "what the guest does tells it nothing");
+    // On another screen it has other pixels.
+    stage.compositor.with(|server| server.scale(120));
+    assert_eq!(stage.resized().size, size(700, 501));
+}
+
+#[test]
+fn a_fullscreen_window_tells_the_guest_the_size_of_the_screen_from_the_start() {
+    let mut stage =
+        open(Script { size: (1536, 864), scale: 150, ..Script::default() }, Fit::Aspect);
+    assert_eq!(stage.resized().size, FHD);
+}
+
+#[test]
+fn a_guest_that_is_not_to_be_told_is_not() {
+    let options = WindowOptions { resize_guest: false, ..WindowOptions::default() };
+    let script = Script { size: (1536, 864), ..Script::default() };
+    let mut stage = Stage::try_open(script, &options, NO_UDMABUF).unwrap();
+    stage.compositor.with(|server| server.configure((700, 500), &[State::Suspended]));
+    assert!(matches!(stage.event(), SinkEvent::Hidden(true)));
+}
+
+/// It would be scaled to a size that it hasn't got: such a window has the picture's.
+#[test]
+fn without_a_viewporter_nobody_is_told_anything() {
+    let without = &["wp_viewporter"];
+    let script = Script { without, size: (700, 500), ..Script::default() };
+    let mut stage = open(script, Fit::Aspect);
+    stage.compositor.with(|server| server.configure((800, 500), &[State::Suspended]));
+    assert!(matches!(stage.event(), SinkEvent::Hidden(true)));
+}
