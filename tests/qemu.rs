@@ -16,6 +16,8 @@ mod finding;
 mod hostile;
 #[path = "qemu/pictures.rs"]
 mod pictures;
+#[path = "qemu/resize.rs"]
+mod resize;
 #[path = "qemu/scanouts.rs"]
 mod scanouts;
 

@@ -35,6 +35,7 @@ mod points;
 mod refusals;
 mod repack;
 mod replaced;
+mod resize;
 mod script;
 mod scripted;
 mod spies;

@@ -7,7 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use fanlight::frame::{
-    BufferId, Damage, Format, Input, Layout, Modifier, PLANES_MAX, Plane, Rect, Size, Transform,
+    BufferId, Damage, Format, Input, Layout, Modifier, PLANES_MAX, Plane, Rect, Size, SizeHint,
+    Transform,
 };
 use fanlight::port::{Ack, Announcement, Settle, Source, SourceEvent, Verdict, next_buffer_id};
 use fanlight::sys;
@@ -17,20 +18,24 @@ use crate::fake_qemu;
 use crate::stage::Memory;
 
 type Said = Rc<RefCell<VecDeque<SourceEvent>>>;
+type Wanted = Rc<RefCell<Vec<SizeHint>>>;
 
 pub struct Script {
     /// Never readable: the session looks before it waits, and nothing comes while it does.
     never: OwnedFd,
     said: Said,
+    wanted: Wanted,
 }
 
 /// The guest behind it.
-pub struct Guest(Said, u64);
+pub struct Guest(Said, u64, Wanted);
 
 pub fn guest() -> (Script, Guest) {
     let said = Said::default();
+    let wanted = Wanted::default();
     let never = eventfd(0, EventfdFlags::CLOEXEC).unwrap();
-    (Script { never, said: Rc::clone(&said) }, Guest(said, 0))
+    let guest = Guest(Rc::clone(&said), 0, Rc::clone(&wanted));
+    (Script { never, said, wanted }, guest)
 }
 
 impl Source for Script {
@@ -43,6 +48,10 @@ impl Source for Script {
     }
 
     fn send(&mut self, _: &Input) {}
+
+    fn resize(&mut self, hint: &SizeHint) {
+        self.wanted.borrow_mut().push(*hint);
+    }
 }
 
 /// The spies write down what becomes of an ack.
@@ -53,6 +62,11 @@ impl Settle for Nobody {
 }
 
 impl Guest {
+    /// The sizes that were asked for.
+    pub fn wanted(&self) -> Vec<Size> {
+        self.2.borrow().iter().map(|hint| hint.size).collect()
+    }
+
     pub fn say(&self, event: SourceEvent) {
         self.0.borrow_mut().push_back(event);
     }

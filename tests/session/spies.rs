@@ -5,7 +5,9 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
-use fanlight::frame::{CommitId, Cursor, Damage, ImportId, Input, Memory, Storage, StorageId};
+use fanlight::frame::{
+    CommitId, Cursor, Damage, ImportId, Input, Memory, SizeHint, Storage, StorageId,
+};
 use fanlight::port::{Ack, Buffer, Settle, Sink, SinkEvent, Source, SourceEvent, Verdict};
 
 /// What went by. Commits by their ids, updates counted from 1.
@@ -96,6 +98,10 @@ impl Source for SpiedSource {
             }
             other => other,
         })
+    }
+
+    fn resize(&mut self, hint: &SizeHint) {
+        self.source.resize(hint);
     }
 
     fn send(&mut self, input: &Input) {

@@ -79,6 +79,31 @@ pub(crate) struct FakeQemu {
     pub(crate) optional: Vec<String>,
     /// Which console it was registered with, and of which VM.
     pub(crate) registered: (String, u32),
+    /// Sizes that are wanted, until they are answered.
+    sizes: Receiver<Wanted>,
+}
+
+/// A call of `SetUIInfo`, which has no answer yet.
+pub(crate) struct Wanted {
+    /// Of which console.
+    pub(crate) console: usize,
+    /// Width and height in millimetres, offset, width and height in pixels.
+    pub(crate) info: (u16, u16, i32, i32, u32, u32),
+    connection: Connection,
+    call: Message,
+}
+
+impl Wanted {
+    /// QEMU does as it was told, or says with that error that it doesn't.
+    pub(crate) fn answer(self, error: Option<&str>) {
+        let header = self.call.header();
+        zbus::block_on(async {
+            match error {
+                None => self.connection.reply(&header, &()).await.unwrap(),
+                Some(name) => self.connection.reply_error(&header, name, &"no").await.unwrap(),
+            }
+        });
+    }
 }
 
 /// Listeners as they get registered.
@@ -142,6 +167,8 @@ async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Tell) {
     let builder = Builder::unix_stream(stream).server(Guid::generate()).p2p();
     let Ok(mut stream) = builder.build_message_stream().await else { return };
     let connection = Connection::from(&stream);
+    let (want, wanted) = channel();
+    let mut wanted = Some(wanted);
     while let Some(Ok(call)) = next(&mut stream).await {
         if call.message_type() != Type::MethodCall {
             continue;
@@ -178,10 +205,15 @@ async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Tell) {
                 // As QEMU does: nothing else happens until the listener has authenticated.
                 let _ = match &tell {
                     Tell::Listener(tell) => {
-                        tell.send(FakeQemu::over(fd.into(), vm, id).await).is_ok()
+                        let sizes = wanted.take().unwrap_or_else(|| channel().1);
+                        tell.send(FakeQemu::over(fd.into(), vm, id, sizes).await).is_ok()
                     }
                     Tell::Socket(tell) => tell.send(fd.into()).is_ok(),
                 };
+            }
+            ("SetUIInfo", Some(_), Some(console)) => {
+                let (info, connection) = (call.body().deserialize().unwrap(), connection.clone());
+                let _ = want.send(Wanted { console, info, connection, call });
             }
             _ => {
                 let name = "org.freedesktop.DBus.Error.UnknownMethod";
@@ -211,7 +243,7 @@ fn of_console(vm: &FakeVm, id: usize) -> HashMap<&'static str, Variant<'static>>
 }
 
 impl FakeQemu {
-    async fn over(fd: OwnedFd, vm: &FakeVm, console: usize) -> Self {
+    async fn over(fd: OwnedFd, vm: &FakeVm, console: usize, sizes: Receiver<Wanted>) -> Self {
         let builder = Builder::unix_stream(UnixStream::from(fd));
         let builder = builder.server(Guid::generate()).p2p();
         let mut stream = builder.build_message_stream().await.unwrap();
@@ -232,7 +264,17 @@ impl FakeQemu {
             });
         });
         let registered = (vm.owner.to_owned(), console.try_into().unwrap());
-        Self { connection, received, early: HashMap::new(), optional, registered }
+        Self { connection, received, early: HashMap::new(), optional, registered, sizes }
+    }
+
+    /// The next size that is wanted.
+    pub(crate) fn wanted(&self) -> Wanted {
+        self.sizes.recv_timeout(PATIENCE).expect("nobody wants another size")
+    }
+
+    /// Whether another size is wanted already.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.sizes.try_recv().is_ok()
     }
 
     /// Sends a call, and returns its serial number without waiting.

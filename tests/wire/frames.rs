@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use fanlight::frame::{Cursor, Input, Rect, Size, Transform};
+use fanlight::frame::{Cursor, Input, Rect, Size, SizeHint, Transform};
 use fanlight::port::{SourceEvent, Verdict};
 use fanlight::serve::{self, Answer, Event, GuestInput, Kind, Server, Swap};
 
@@ -227,6 +227,31 @@ fn what_the_user_does_reaches_the_backend() {
     let expected =
         [GuestInput::Key(30, true), GuestInput::PointerAt(3, 4), GuestInput::Button(0x110, false)];
     assert_eq!(inputs, expected);
+}
+
+#[test]
+fn the_size_that_is_wanted_reaches_the_backend() {
+    let mut server = Server::new("vm", "", CALM).unwrap();
+    let console = server.add_console(Kind::Graphic, "screen").unwrap();
+    let mut source = open(&mut server, None).unwrap().source;
+    // What the protocol doesn't allow would end the connection.
+    for (width, height) in [(1920, 1080), (0, u32::MAX)] {
+        source.resize(&SizeHint { size: Size { width, height }, mm: None });
+    }
+    let end = Instant::now() + PATIENCE;
+    let mut hints = Vec::new();
+    while hints.len() < 2 {
+        server.dispatch().unwrap();
+        while let Some(event) = server.next_event() {
+            if let Event::SizeHint(of, size, refresh) = event {
+                hints.push((of, size.width, size.height, refresh));
+            }
+        }
+        if hints.len() < 2 {
+            wait(&[std::os::fd::AsFd::as_fd(&server)], end, "a size");
+        }
+    }
+    assert_eq!(hints, [(console, 1920, 1080, 0), (console, 1, 16384, 0)]);
 }
 
 /// A viewer whose thread is stuck. It sees nothing new; the guest gets its answer at the limit.
