@@ -6,7 +6,7 @@ use super::exit::Failure;
 use super::stats::Reporter;
 use super::{Common, PresentArg, Signals};
 use crate::session::{Config, Options, Session, Turn};
-use crate::sink::wayland::{Fit, WaylandSink, WindowOptions};
+use crate::sink::wayland::{Content, Fit, WaylandSink, WindowOptions};
 use crate::source;
 
 #[derive(Debug, Args)]
@@ -30,15 +30,38 @@ pub(super) struct ViewArgs {
     /// How the guest's memory reaches the compositor
     #[arg(long, value_enum, default_value = "auto")]
     present: PresentArg,
-    /// Begin as large as the screen
-    #[arg(long)]
-    fullscreen: bool,
+    /// Begin as large as the screen; on this one, if its connector is named (DP-1, …)
+    #[arg(long, value_name = "OUTPUT", num_args = 0..=1, require_equals = true)]
+    fullscreen: Option<Option<String>>,
     /// How the picture fills the window where they differ in size
     #[arg(long, value_enum, default_value = "fit")]
     scale: ScaleArg,
     /// Don't ask the guest to take the window's size
     #[arg(long)]
     no_resize: bool,
+    /// Show frames while the screen is being drawn, where the compositor can: sooner, and torn
+    #[arg(long)]
+    tearing: bool,
+    /// What the guest mostly shows, for compositors and screens that treat that specially
+    #[arg(long, value_enum, value_name = "KIND")]
+    content: Option<ContentArg>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ContentArg {
+    Photo,
+    Video,
+    Game,
+}
+
+impl From<ContentArg> for Content {
+    fn from(arg: ContentArg) -> Self {
+        match arg {
+            ContentArg::Photo => Self::Photo,
+            ContentArg::Video => Self::Video,
+            ContentArg::Game => Self::Game,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -71,9 +94,12 @@ pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
     let name = if opened.console.vm.is_empty() { "QEMU" } else { &opened.console.vm };
     let window = WindowOptions {
         title: format!("{name} – Fanlight"),
-        fullscreen: args.fullscreen,
+        fullscreen: args.fullscreen.is_some(),
+        output: args.fullscreen.clone().flatten(),
         fit: args.scale.into(),
         resize_guest: !args.no_resize,
+        tearing: args.tearing,
+        content: args.content.map(Into::into),
         ..WindowOptions::default()
     };
     let sink = WaylandSink::connect(&window)

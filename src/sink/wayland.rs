@@ -9,8 +9,11 @@ mod dmabuf;
 mod drawing;
 mod fit;
 mod globals;
+mod hints;
 mod imports;
 mod lease;
+mod options;
+mod outputs;
 mod sizing;
 mod sync;
 mod targets;
@@ -21,7 +24,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
 use wayland_client::backend::{ReadEventsGuard, WaylandError as WireError};
 use wayland_client::globals::registry_queue_init;
@@ -29,6 +31,7 @@ use wayland_client::{Connection, EventQueue, QueueHandle};
 
 pub use connect::WaylandError;
 pub use fit::Fit;
+pub use options::{Content, WindowOptions};
 pub use sync::{OpenTimelines, Timeline, Timelines, kernel_timelines};
 pub use targets::MakeUdmabuf;
 
@@ -44,6 +47,7 @@ use dmabuf::Offer;
 use globals::Globals;
 use imports::{Imports, Shape};
 use lease::{Hold, Until};
+use outputs::Outputs;
 use sync::Releases;
 use targets::{Peer, Targets};
 use wait::Wait;
@@ -51,41 +55,6 @@ use window::Window;
 
 /// A compositor that talks without end is interrupted after so many reads.
 const READS_MAX: u32 = 64;
-
-/// What the window is to be like.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WindowOptions {
-    /// What its title bar says.
-    pub title: String,
-    /// By which the desktop finds its icon and its settings.
-    pub app_id: String,
-    /// Its first size, in logical pixels; `None`: that of the picture, also when that changes, until
-    /// the user gives it another. The compositor may choose another.
-    pub size: Option<Size>,
-    /// Whether it begins as large as the screen.
-    pub fullscreen: bool,
-    /// How the picture fills it.
-    pub fit: Fit,
-    /// Whether the guest is told how large it is ([`SinkEvent::Resized`]).
-    pub resize_guest: bool,
-    /// How long the compositor may take until there is a window.
-    pub time_limit: Duration,
-}
-
-impl Default for WindowOptions {
-    fn default() -> Self {
-        let name = || "fanlight".to_owned();
-        Self {
-            title: name(),
-            app_id: name(),
-            size: None,
-            fullscreen: false,
-            fit: Fit::Aspect,
-            resize_guest: true,
-            time_limit: Duration::from_secs(10),
-        }
-    }
-}
 
 /// Where a window gets what it needs besides its compositor; tests pass others.
 #[derive(Clone, Copy, Debug)]
@@ -123,6 +92,7 @@ pub struct WaylandSink {
 #[derive(Debug)]
 struct State {
     globals: Globals,
+    outputs: Outputs,
     offer: Offer,
     imports: Imports,
     targets: Targets,
@@ -246,6 +216,7 @@ impl WaylandSink {
         let qh = queue.handle();
         let mut state = State {
             globals: Globals::bind(&globals, &qh)?,
+            outputs: Outputs::bind(&globals, &qh),
             offer: Offer::default(),
             imports: Imports::default(),
             targets: Targets::new(make_udmabuf),
@@ -256,7 +227,16 @@ impl WaylandSink {
             closed: false,
             opened: false,
         };
-        let window = Window::new(&state.globals, &qh, options)?;
+        let output = match &options.output {
+            Some(wanted) => {
+                queue.roundtrip(&mut state)?;
+                let found = state.outputs.named(wanted);
+                let wanted = wanted.clone();
+                Some(found.map_err(|present| WaylandError::NoOutput { wanted, present })?)
+            }
+            None => None,
+        };
+        let window = Window::new(&state.globals, &qh, options, output)?;
         if let Some(dmabuf) = &state.globals.dmabuf {
             Offer::subscribe(dmabuf, window.picture(), &qh);
         }

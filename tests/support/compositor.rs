@@ -40,15 +40,19 @@ use std::time::{Duration, Instant};
 
 use fanlight::frame::{Format, Modifier};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use wayland_protocols::wp::content_type::v1::server::wp_content_type_manager_v1::WpContentTypeManagerV1;
 use wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
+use wayland_protocols::wp::idle_inhibit::zv1::server::zwp_idle_inhibit_manager_v1::ZwpIdleInhibitManagerV1;
 use wayland_protocols::wp::linux_dmabuf::zv1::server::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 use wayland_protocols::wp::linux_drm_syncobj::v1::server::wp_linux_drm_syncobj_manager_v1::WpLinuxDrmSyncobjManagerV1;
 use wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
+use wayland_protocols::wp::tearing_control::v1::server::wp_tearing_control_manager_v1::WpTearingControlManagerV1;
 use wayland_protocols::wp::viewporter::server::wp_viewporter::WpViewporter;
 use wayland_protocols::xdg::decoration::zv1::server::zxdg_decoration_manager_v1::ZxdgDecorationManagerV1;
 use wayland_protocols::xdg::shell::server::xdg_wm_base::XdgWmBase;
 use wayland_server::backend::ClientData;
 use wayland_server::protocol::wl_compositor::WlCompositor;
+use wayland_server::protocol::wl_output::WlOutput;
 use wayland_server::protocol::wl_shm::WlShm;
 use wayland_server::protocol::wl_subcompositor::WlSubcompositor;
 use wayland_server::{Client, DataInit, Display, DisplayHandle, GlobalDispatch, New, Resource};
@@ -73,6 +77,8 @@ pub struct Script {
     pub device: u64,
     /// The size in the first configure; zero leaves it to the client.
     pub size: (i32, i32),
+    /// Names of its screens.
+    pub screens: &'static [&'static str],
     /// What it says of a surface's scale at once, in 120ths.
     pub scale: u32,
     /// Version of wl_compositor, and so of its surfaces.
@@ -92,6 +98,7 @@ impl Default for Script {
             answer: Answer::Created,
             device: 0,
             size: (0, 0),
+            screens: &["TEST-1"],
             scale: 120,
             compositor: 6,
             syncobj: false,
@@ -287,9 +294,15 @@ fn globals(handle: &DisplayHandle, script: &Script) {
     offer::<WlShm>(handle, script, 1);
     offer::<XdgWmBase>(handle, script, 6);
     offer::<ZxdgDecorationManagerV1>(handle, script, 1);
+    for name in 0..script.screens.len() {
+        handle.create_global::<Server, WlOutput, usize>(4, name);
+    }
     offer::<WpViewporter>(handle, script, 1);
     offer::<WpSinglePixelBufferManagerV1>(handle, script, 1);
     offer::<WpFractionalScaleManagerV1>(handle, script, 1);
+    offer::<WpContentTypeManagerV1>(handle, script, 1);
+    offer::<WpTearingControlManagerV1>(handle, script, 1);
+    offer::<ZwpIdleInhibitManagerV1>(handle, script, 1);
     offer::<ZwpLinuxDmabufV1>(handle, script, script.dmabuf);
     if script.syncobj {
         offer::<WpLinuxDrmSyncobjManagerV1>(handle, script, 1);
@@ -322,5 +335,8 @@ plain_globals!(
     WpViewporter,
     WpSinglePixelBufferManagerV1,
     WpFractionalScaleManagerV1,
+    WpContentTypeManagerV1,
+    WpTearingControlManagerV1,
+    ZwpIdleInhibitManagerV1,
     WpLinuxDrmSyncobjManagerV1
 );

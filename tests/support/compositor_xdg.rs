@@ -35,7 +35,10 @@ dispatch!(XdgSurface, (), |state, _r, request, _d, init| match request {
 dispatch!(XdgToplevel, (), |state, _r, request, _d, _i| match request {
     xdg_toplevel::Request::SetTitle { title } => state.surfaces.title = title,
     xdg_toplevel::Request::SetAppId { app_id } => state.surfaces.app_id = app_id,
-    xdg_toplevel::Request::SetFullscreen { output: None } => state.surfaces.fullscreen = true,
+    xdg_toplevel::Request::SetFullscreen { output } => {
+        state.surfaces.fullscreen = true;
+        state.desktop.fullscreen_on = output.map(|output| *output.data::<usize>().unwrap());
+    }
     xdg_toplevel::Request::SetMinSize { .. } | xdg_toplevel::Request::Destroy => {}
     other => panic!("xdg_toplevel: {other:?}"),
 });

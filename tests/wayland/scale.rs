@@ -4,6 +4,7 @@
 use super::window::window;
 use super::*;
 use crate::compositor::Server;
+use wayland_server::protocol::wl_output::{Subpixel, Transform as Turn, WlOutput};
 
 const FHD: Size = Size { width: 1920, height: 1080 };
 const SVGA: Size = Size { width: 800, height: 600 };
@@ -178,4 +179,77 @@ fn without_a_viewporter_nobody_is_told_anything() {
     let mut stage = open(script, Fit::Aspect);
     stage.compositor.with(|server| server.configure((800, 500), &[State::Suspended]));
     assert!(matches!(stage.event(), SinkEvent::Hidden(true)));
+}
+
+#[test]
+fn the_guest_is_told_millimetres_of_the_screen_that_the_window_is_on() {
+    let screens = &["TEST-1", "TEST-2"];
+    let mut stage = open(Script { screens, size: (1920, 1080), ..Script::default() }, Fit::Aspect);
+    assert_eq!(stage.resized(), SizeHint { size: FHD, mm: None }, "it may be on either");
+    stage.compositor.with(|server| {
+        let Server { surfaces, desktop, .. } = server;
+        surfaces.main().surface.enter(&desktop.screens[1]);
+    });
+    assert_eq!(stage.resized(), SizeHint { size: FHD, mm: Some(size(300, 170)) });
+    // On the first one as well, which changes nothing but where it came to last.
+    stage.compositor.with(|server| {
+        let Server { surfaces, desktop, .. } = server;
+        let (surface, [one, two]) = (&surfaces.main().surface, &desktop.screens[..]) else {
+            panic!()
+        };
+        one.geometry(0, 0, 300, 170, Subpixel::None, String::new(), String::new(), Turn::_90);
+        one.done();
+        surface.enter(one);
+        surface.leave(two);
+    });
+    // Its pixels stand on their side: 2160 across are 170 mm.
+    assert_eq!(stage.resized(), SizeHint { size: FHD, mm: Some(size(151, 84)) });
+}
+
+#[test]
+fn where_surfaces_are_told_nothing_the_scale_is_that_of_their_screen() {
+    let without = &["wp_fractional_scale_manager_v1"];
+    let mut stage = open(Script { without, compositor: 5, ..Script::default() }, Fit::Aspect);
+    stage.compositor.with(|server| {
+        let Server { surfaces, desktop, .. } = server;
+        desktop.screens[0].scale(2);
+        desktop.screens[0].done();
+        surfaces.main().surface.enter(&desktop.screens[0]);
+    });
+    stage.settle();
+    stage.show(1, &untouchable(FHD), 0);
+    assert_eq!(stage.shown(1).destination, Some((960, 540)));
+}
+
+#[test]
+fn fullscreen_is_on_the_screen_that_was_named() {
+    let on = |output: &str| WindowOptions {
+        fullscreen: true,
+        output: Some(output.to_owned()),
+        ..WindowOptions::default()
+    };
+    let script = || Script { screens: &["DP-1", "HDMI-A-1"], ..Script::default() };
+    let stage = Stage::try_open(script(), &on("HDMI-A-1"), NO_UDMABUF).unwrap();
+    let asked = stage.compositor.wait("the window", |server| server.desktop.fullscreen_on);
+    assert_eq!(stage.compositor.with(|server| server.script.screens[asked]), "HDMI-A-1");
+    let error = Stage::try_open(script(), &on("DP-9"), NO_UDMABUF).err().unwrap().to_string();
+    assert!(error.contains("\"DP-9\"") && error.contains("DP-1, HDMI-A-1"), "{error}");
+}
+
+/// What was bound is let go of, and nothing remembers the window there.
+#[test]
+fn a_screen_may_go_and_another_come() {
+    let mut stage = open(Script { size: (1920, 1080), ..Script::default() }, Fit::Aspect);
+    assert!(stage.resized().mm.is_some());
+    let global = stage.compositor.with(|server| {
+        server.script.screens = &["TEST-1", "TEST-2"];
+        server.display.create_global::<Server, WlOutput, usize>(4, 1)
+    });
+    let screens =
+        |count| move |server: &mut Server| (server.desktop.screens.len() == count).then_some(());
+    stage.settle();
+    stage.compositor.wait("it to be bound", screens(2));
+    stage.compositor.with(|server| server.display.remove_global::<Server>(global));
+    stage.settle();
+    stage.compositor.wait("it to be let go of", screens(1));
 }

@@ -3,7 +3,9 @@
 use super::*;
 use crate::compositor::Server;
 use crate::compositor::surfaces::Pixels;
+use fanlight::sink::wayland::Content;
 use std::time::Duration;
+use wayland_protocols::wp::content_type::v1::server::wp_content_type_v1::Type;
 use wayland_server::Resource;
 
 const SIZE: Size = Size { width: 64, height: 48 };
@@ -238,4 +240,43 @@ fn a_compositor_that_says_nothing_is_not_waited_for() {
     silent(stream);
     compositor.listen(true);
     compositor.wait("our end", |server| server.gone.then_some(()));
+}
+
+#[test]
+fn hints_are_given_for_both_surfaces_and_only_when_they_are_wanted() {
+    let stage = Stage::open(Script::default());
+    stage.compositor.with(|server| {
+        assert!(server.desktop.tearing.is_empty() && server.desktop.content.is_empty());
+    });
+    let options =
+        WindowOptions { tearing: true, content: Some(Content::Game), ..WindowOptions::default() };
+    let stage = Stage::try_open(Script::default(), &options, NO_UDMABUF).unwrap();
+    stage.compositor.with(|server| {
+        assert_eq!(server.desktop.tearing, [0, 1]);
+        assert_eq!(server.desktop.content, [(0, Type::Game), (1, Type::Game)]);
+    });
+    // Where they can't be given the window is opened all the same.
+    let without = &["wp_tearing_control_manager_v1", "wp_content_type_manager_v1"];
+    Stage::try_open(Script { without, ..Script::default() }, &options, NO_UDMABUF).unwrap();
+}
+
+#[test]
+fn the_screen_stays_on_as_long_as_the_window_is_fullscreen() {
+    let mut stage = Stage::open(Script::default());
+    for (states, awake) in [
+        (&[State::Maximized][..], false),
+        (&[State::Fullscreen], true),
+        (&[State::Fullscreen, State::Activated], true),
+        (&[State::Activated], false),
+    ] {
+        stage.compositor.with(|server| server.configure((640, 480), states));
+        let hidden = [states, &[State::Suspended]].concat();
+        stage.compositor.with(|server| server.configure((640, 480), &hidden));
+        assert!(matches!(stage.next(), SinkEvent::Hidden(true)));
+        stage.compositor.with(|server| server.configure((640, 480), states));
+        assert!(matches!(stage.next(), SinkEvent::Hidden(false)));
+        stage.compositor.wait("the screen to be as it should", |server| {
+            (server.desktop.awake == awake.then(|| server.surfaces.main.unwrap())).then_some(())
+        });
+    }
 }

@@ -55,6 +55,14 @@ pub enum WaylandError {
         /// The oldest version that would do.
         version: u32,
     },
+    /// No screen has that name.
+    #[error("no screen is called \"{wanted}\"; {}", known(.present))]
+    NoOutput {
+        /// The name.
+        wanted: String,
+        /// The names that there are.
+        present: Vec<String>,
+    },
     /// It ended the connection before there was a window.
     #[error("the window could not be opened: {0}; the compositor's log may say more")]
     Lost(String),
@@ -72,6 +80,13 @@ pub enum WaylandError {
     /// No memory for the window's black background.
     #[error("no memory for the window's background")]
     Memory(#[from] io::Error),
+}
+
+fn known(names: &[String]) -> String {
+    match names {
+        [] => "the compositor names none: leave the name out".to_owned(),
+        names => format!("there are: {}", names.join(", ")),
+    }
 }
 
 /// Connects to the compositor that the environment names.

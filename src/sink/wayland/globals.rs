@@ -10,16 +10,20 @@ use wayland_client::protocol::{
     wl_shm::WlShm, wl_subcompositor::WlSubcompositor,
 };
 use wayland_client::{Connection, Dispatch, Proxy, QueueHandle};
+use wayland_protocols::wp::content_type::v1::client::wp_content_type_manager_v1::WpContentTypeManagerV1;
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
+use wayland_protocols::wp::idle_inhibit::zv1::client::zwp_idle_inhibit_manager_v1::ZwpIdleInhibitManagerV1;
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 use wayland_protocols::wp::linux_drm_syncobj::v1::client::wp_linux_drm_syncobj_manager_v1::WpLinuxDrmSyncobjManagerV1;
 use wayland_protocols::wp::single_pixel_buffer::v1::client::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
+use wayland_protocols::wp::tearing_control::v1::client::wp_tearing_control_manager_v1::WpTearingControlManagerV1;
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
 
 use super::State;
 use super::connect::WaylandError;
 use super::dmabuf::Offered;
 use super::lease::Leased;
+use super::outputs;
 use crate::frame::Size;
 
 /// For objects whose events (if there are any) don't matter here.
@@ -30,16 +34,26 @@ impl<I: Proxy> Dispatch2<I, State> for Quiet {
     fn event(&self, _: &mut State, _: &I, _: I::Event, _: &Connection, _: &QueueHandle<State>) {}
 }
 
-/// Globals that come and go later don't matter: what was bound at the start stays in use.
+/// Of the globals that come and go later only screens matter: what else was bound at the start stays in
+/// use.
 impl Dispatch<WlRegistry, GlobalListContents> for State {
     fn event(
-        _: &mut Self,
-        _: &WlRegistry,
-        _: wl_registry::Event,
+        state: &mut Self,
+        registry: &WlRegistry,
+        event: wl_registry::Event,
         _: &GlobalListContents,
         _: &Connection,
-        _: &QueueHandle<Self>,
+        qh: &QueueHandle<Self>,
     ) {
+        match event {
+            wl_registry::Event::Global { name, interface, version }
+                if interface == outputs::INTERFACE =>
+            {
+                state.outputs.add(registry, name, version, qh);
+            }
+            wl_registry::Event::GlobalRemove { name } => state.outputs.remove(name),
+            _ => {}
+        }
     }
 }
 
@@ -57,6 +71,9 @@ pub(super) struct Globals {
     pub(super) single_pixel: Option<WpSinglePixelBufferManagerV1>,
     /// Without it the guest's memory can't be shown as it is.
     pub(super) dmabuf: Option<ZwpLinuxDmabufV1>,
+    pub(super) tearing: Option<WpTearingControlManagerV1>,
+    pub(super) content_type: Option<WpContentTypeManagerV1>,
+    pub(super) idle_inhibit: Option<ZwpIdleInhibitManagerV1>,
     /// Explicit sync.
     pub(super) syncobj: Option<WpLinuxDrmSyncobjManagerV1>,
 }
@@ -84,6 +101,9 @@ impl Globals {
             single_pixel: globals.bind(qh, 1..=1, Quiet).ok(),
             // 3 brought modifiers; 4 feedback in place of them.
             dmabuf: globals.bind(qh, 3..=6, Offered).ok(),
+            tearing: globals.bind(qh, 1..=1, Quiet).ok(),
+            content_type: globals.bind(qh, 1..=1, Quiet).ok(),
+            idle_inhibit: globals.bind(qh, 1..=1, Quiet).ok(),
             syncobj: globals.bind(qh, 1..=1, Quiet).ok(),
         })
     }

@@ -9,10 +9,10 @@ use smithay_client_toolkit::shell::xdg::window::{
     Window as Toplevel, WindowConfigure, WindowDecorations, WindowHandler,
 };
 use wayland_client::protocol::{
-    wl_buffer::WlBuffer, wl_callback, wl_callback::WlCallback, wl_output,
+    wl_buffer::WlBuffer, wl_callback, wl_callback::WlCallback, wl_output, wl_output::WlOutput,
     wl_subsurface::WlSubsurface, wl_surface, wl_surface::WlSurface,
 };
-use wayland_client::{Connection, QueueHandle};
+use wayland_client::{Connection, Proxy, QueueHandle};
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_v1::{
     self, WpFractionalScaleV1,
 };
@@ -21,7 +21,9 @@ use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 use super::background::Background;
 use super::fit::{Fit, Place, Scale, fit};
 use super::globals::{Globals, Quiet, int};
+use super::hints::Hints;
 use super::imports::Shape;
+use super::outputs::Outputs;
 use super::sizing::{Configured, Sizing};
 use super::{State, WindowOptions};
 use crate::frame::{Rect, Size, SizeHint, Transform};
@@ -52,6 +54,7 @@ pub(super) struct Window {
     /// Whether the guest is told how large the window is; and what it was told last.
     resize_guest: bool,
     told: Option<SizeHint>,
+    hints: Hints,
     toplevel: Toplevel,
 }
 
@@ -60,6 +63,7 @@ impl Window {
         globals: &Globals,
         qh: &QueueHandle<State>,
         options: &WindowOptions,
+        output: Option<&WlOutput>,
     ) -> io::Result<Self> {
         let Globals { compositor, subcompositor, viewporter, .. } = globals;
         let main = compositor.create_surface(qh, Main);
@@ -76,6 +80,7 @@ impl Window {
         let background = Background::new(globals, qh, &main)?;
         let fractional = globals.fractional_scale.as_ref();
         let fractional = fractional.map(|f| f.get_fractional_scale(&main, qh, PreferredScale));
+        let hints = Hints::new(globals, qh, [&main, &picture], options);
 
         let decorations = WindowDecorations::RequestServer;
         let toplevel = globals.xdg.create_window(main, decorations, qh);
@@ -83,7 +88,7 @@ impl Window {
         toplevel.set_app_id(&options.app_id);
         toplevel.set_min_size(Some(MIN_SIZE));
         if options.fullscreen {
-            toplevel.set_fullscreen(None);
+            toplevel.set_fullscreen(output);
         }
         toplevel.commit();
         let size = options.size.filter(|size| size.width > 0 && size.height > 0);
@@ -103,6 +108,7 @@ impl Window {
             stale: true,
             resize_guest: options.resize_guest,
             told: None,
+            hints,
             toplevel,
         })
     }
@@ -206,35 +212,30 @@ impl Window {
         globals: &Globals,
         qh: &QueueHandle<State>,
         configured: Configured,
-    ) -> Option<SizeHint> {
+        fullscreen: bool,
+    ) {
         self.configured = true;
+        self.hints.keep_awake(globals, qh, self.toplevel.wl_surface(), fullscreen);
         self.sizing.configure(configured);
         self.stale = true;
         self.lay_out(globals, qh, false);
-        self.hint()
     }
 
-    fn set_scale(
-        &mut self,
-        globals: &Globals,
-        qh: &QueueHandle<State>,
-        scale: Scale,
-    ) -> Option<SizeHint> {
+    fn set_scale(&mut self, globals: &Globals, qh: &QueueHandle<State>, scale: Scale) {
         // Where nothing can be scaled each of the guest's pixels is a logical one.
-        if self.viewport.is_none() || std::mem::replace(&mut self.scale, scale) == scale {
-            return None;
+        if self.viewport.is_some() && std::mem::replace(&mut self.scale, scale) != scale {
+            self.stale = true;
+            self.lay_out(globals, qh, false);
         }
-        self.stale = true;
-        self.lay_out(globals, qh, false);
-        self.hint()
     }
 
     /// What the guest is to be told, if anything new: only of a size that isn't its own, so that the
     /// window and the guest never chase each other.
-    fn hint(&mut self) -> Option<SizeHint> {
+    fn hint(&mut self, outputs: &Outputs) -> Option<SizeHint> {
         let window =
             self.sizing.given().filter(|_| self.resize_guest && self.viewport.is_some())?;
-        let hint = SizeHint { size: self.scale.device_size(window), mm: None };
+        let size = self.scale.device_size(window);
+        let hint = SizeHint { size, mm: outputs.mm(size) };
         (self.told.replace(hint) != Some(hint)).then_some(hint)
     }
 }
@@ -247,6 +248,7 @@ impl Drop for Window {
             surface.attach(None, 0, 0);
             surface.commit();
         }
+        self.hints.destroy();
         if let Some(fractional) = &self.fractional {
             fractional.destroy();
         }
@@ -287,17 +289,35 @@ impl WindowHandler for State {
             resizing: configure.is_resizing(),
             bounds: configure.suggested_bounds.map(|(width, height)| Size { width, height }),
         };
-        self.with_window(|window, globals| window.configure(globals, qh, configured));
+        let fullscreen = configure.is_fullscreen();
+        self.change_window(|window, globals| {
+            window.configure(globals, qh, configured, fullscreen);
+        });
     }
 }
 
 impl State {
     /// Does something to the window that may change what the guest is told of it.
-    fn with_window(&mut self, change: impl FnOnce(&mut Window, &Globals) -> Option<SizeHint>) {
+    fn change_window(&mut self, change: impl FnOnce(&mut Window, &Globals)) {
         if let Some(window) = &mut self.window {
-            let hint = change(window, &self.globals);
-            self.events.extend(hint.map(SinkEvent::Resized));
+            change(window, &self.globals);
+            self.events.extend(window.hint(&self.outputs).map(SinkEvent::Resized));
         }
+    }
+
+    /// The window is on another screen, or that has changed.
+    pub(super) fn moved(&mut self, qh: &QueueHandle<Self>) {
+        // Who says nothing about surfaces leaves it to their screens.
+        let said = |window: &Window| {
+            window.fractional.is_some()
+                || window.toplevel.wl_surface().version()
+                    >= wl_surface::EVT_PREFERRED_BUFFER_SCALE_SINCE
+        };
+        let scale = match &self.window {
+            Some(window) if said(window) => window.scale,
+            _ => self.outputs.scale().map_or(Scale::ONE, Scale::whole),
+        };
+        self.change_window(|window, globals| window.set_scale(globals, qh, scale));
     }
 }
 
@@ -314,11 +334,22 @@ impl Dispatch2<WlSurface, State> for Main {
         _: &Connection,
         qh: &QueueHandle<State>,
     ) {
-        if let wl_surface::Event::PreferredBufferScale { factor } = event
-            && state.globals.fractional_scale.is_none()
-        {
-            state
-                .with_window(|window, globals| window.set_scale(globals, qh, Scale::whole(factor)));
+        match event {
+            wl_surface::Event::PreferredBufferScale { factor }
+                if state.globals.fractional_scale.is_none() =>
+            {
+                let scale = Scale::whole(factor);
+                state.change_window(|window, globals| window.set_scale(globals, qh, scale));
+            }
+            wl_surface::Event::Enter { output } => {
+                state.outputs.enter(output);
+                state.moved(qh);
+            }
+            wl_surface::Event::Leave { output } => {
+                state.outputs.leave(&output);
+                state.moved(qh);
+            }
+            _ => {}
         }
     }
 }
@@ -337,9 +368,8 @@ impl Dispatch2<WpFractionalScaleV1, State> for PreferredScale {
         qh: &QueueHandle<State>,
     ) {
         if let wp_fractional_scale_v1::Event::PreferredScale { scale } = event {
-            state.with_window(|window, globals| {
-                window.set_scale(globals, qh, Scale::of_120ths(scale))
-            });
+            let scale = Scale::of_120ths(scale);
+            state.change_window(|window, globals| window.set_scale(globals, qh, scale));
         }
     }
 }

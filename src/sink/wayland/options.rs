@@ -1,0 +1,61 @@
+//! What is wanted of a window.
+
+use std::time::Duration;
+
+use super::fit::Fit;
+use crate::frame::Size;
+
+/// What a guest mostly shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Pictures that stand still.
+    Photo,
+    /// Films: no frame is to be left out.
+    Video,
+    /// Games: the newest frame is to be shown as soon as it can be.
+    Game,
+}
+
+/// What the window is to be like.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WindowOptions {
+    /// What its title bar says.
+    pub title: String,
+    /// By which the desktop finds its icon and its settings.
+    pub app_id: String,
+    /// Its first size, in logical pixels; `None`: that of the picture, also when that changes, until
+    /// the user gives it another. The compositor may choose another.
+    pub size: Option<Size>,
+    /// Whether it begins as large as the screen.
+    pub fullscreen: bool,
+    /// On which screen then, by the name of its connector, as "DP-1"; `None`: the compositor chooses.
+    pub output: Option<String>,
+    /// How the picture fills it.
+    pub fit: Fit,
+    /// Whether the guest is told how large it is ([`Resized`](crate::port::SinkEvent::Resized)).
+    pub resize_guest: bool,
+    /// Whether frames may be shown while the screen is being drawn: sooner, and torn.
+    pub tearing: bool,
+    /// What the guest mostly shows, for compositors and screens that treat that in a way of its own.
+    pub content: Option<Content>,
+    /// How long the compositor may take until there is a window.
+    pub time_limit: Duration,
+}
+
+impl Default for WindowOptions {
+    fn default() -> Self {
+        let name = || "fanlight".to_owned();
+        Self {
+            title: name(),
+            app_id: name(),
+            size: None,
+            fullscreen: false,
+            output: None,
+            fit: Fit::Aspect,
+            resize_guest: true,
+            tearing: false,
+            content: None,
+            time_limit: Duration::from_secs(10),
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! The screens: their names, how large they are, and which one the window is on.
+
+use smithay_client_toolkit::dispatch2::Dispatch2;
+use wayland_client::globals::GlobalList;
+use wayland_client::protocol::wl_output::{Event, Mode, Transform, WlOutput};
+use wayland_client::protocol::wl_registry::WlRegistry;
+use wayland_client::{Connection, Proxy, QueueHandle, WEnum};
+
+use super::State;
+use crate::frame::Size;
+
+pub(super) const INTERFACE: &str = "wl_output";
+/// 4 brought names; 3 the right to let go of it.
+const VERSION: u32 = 4;
+/// More than anybody has; others are ignored.
+const OUTPUTS_MAX: usize = 64;
+
+/// A screen.
+#[derive(Debug)]
+struct Output {
+    output: WlOutput,
+    /// Of the global.
+    global: u32,
+    /// Of the connector, as "DP-1", where the compositor says it.
+    name: Option<String>,
+    /// Its panel in millimetres; zeros where that isn't known.
+    panel: Size,
+    /// Pixels of the panel.
+    pixels: Size,
+    /// It stands on its side.
+    turned: bool,
+    scale: i32,
+}
+
+/// How large so many pixels of a panel are, in millimetres, where its size is known.
+fn millimetres(size: Size, panel: Size, pixels: Size, turned: bool) -> Option<Size> {
+    let upright = |Size { width, height }| match turned {
+        true => Size { width: height, height: width },
+        false => Size { width, height },
+    };
+    let (panel, pixels) = (upright(panel), upright(pixels));
+    let along = |length: u32, panel: u32, pixels: u32| {
+        let mm = (u64::from(length) * u64::from(panel)).checked_div(pixels.into())?;
+        u32::try_from(mm).ok().filter(|mm| *mm > 0)
+    };
+    Some(Size {
+        width: along(size.width, panel.width, pixels.width)?,
+        height: along(size.height, panel.height, pixels.height)?,
+    })
+}
+
+/// All screens.
+#[derive(Debug, Default)]
+pub(super) struct Outputs {
+    all: Vec<Output>,
+    /// Those that the window is on; it came to the last one last.
+    on: Vec<WlOutput>,
+}
+
+impl Outputs {
+    pub(super) fn bind(globals: &GlobalList, qh: &QueueHandle<State>) -> Self {
+        let mut outputs = Self::default();
+        for global in globals.contents().clone_list() {
+            if global.interface == INTERFACE {
+                outputs.add(globals.registry(), global.name, global.version, qh);
+            }
+        }
+        outputs
+    }
+
+    pub(super) fn add(
+        &mut self,
+        registry: &WlRegistry,
+        global: u32,
+        version: u32,
+        qh: &QueueHandle<State>,
+    ) {
+        if self.all.len() < OUTPUTS_MAX {
+            let output = registry.bind(global, version.min(VERSION), qh, Screen);
+            let (panel, pixels) = (Size::default(), Size::default());
+            let (name, turned, scale) = (None, false, 1);
+            self.all.push(Output { output, global, name, panel, pixels, turned, scale });
+        }
+    }
+
+    pub(super) fn remove(&mut self, global: u32) {
+        if let Some(at) = self.all.iter().position(|output| output.global == global) {
+            let Output { output, .. } = self.all.swap_remove(at);
+            self.leave(&output);
+            if output.version() >= 3 {
+                output.release();
+            }
+        }
+    }
+
+    pub(super) fn enter(&mut self, output: WlOutput) {
+        self.leave(&output);
+        self.on.push(output);
+    }
+
+    pub(super) fn leave(&mut self, output: &WlOutput) {
+        self.on.retain(|on| on != output);
+    }
+
+    /// Where the window is, as far as it is known.
+    fn here(&self) -> Option<&Output> {
+        match (self.on.last(), self.all.as_slice()) {
+            (Some(on), all) => all.iter().find(|output| output.output == *on),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        }
+    }
+
+    /// How large so many pixels are where the window is, in millimetres.
+    pub(super) fn mm(&self, size: Size) -> Option<Size> {
+        let &Output { panel, pixels, turned, .. } = self.here()?;
+        millimetres(size, panel, pixels, turned)
+    }
+
+    /// The scale of the screen that the window is on.
+    pub(super) fn scale(&self) -> Option<i32> {
+        Some(self.here()?.scale)
+    }
+
+    /// The screen of that name; else the names that there are.
+    pub(super) fn named(&self, wanted: &str) -> Result<&WlOutput, Vec<String>> {
+        let named = |output: &&Output| output.name.as_deref() == Some(wanted);
+        let found = self.all.iter().find(named).map(|output| &output.output);
+        found.ok_or_else(|| self.all.iter().filter_map(|output| output.name.clone()).collect())
+    }
+}
+
+/// For a screen.
+#[derive(Debug)]
+struct Screen;
+
+impl Dispatch2<WlOutput, State> for Screen {
+    fn event(
+        &self,
+        state: &mut State,
+        proxy: &WlOutput,
+        event: Event,
+        _: &Connection,
+        qh: &QueueHandle<State>,
+    ) {
+        let known = &mut state.outputs.all;
+        let Some(output) = known.iter_mut().find(|known| known.output == *proxy) else { return };
+        let length = |length: i32| u32::try_from(length).unwrap_or(0);
+        match event {
+            Event::Geometry { physical_width, physical_height, transform, .. } => {
+                let panel = [physical_width, physical_height].map(length);
+                output.panel = Size { width: panel[0], height: panel[1] };
+                let WEnum::Value(transform) = transform else { return };
+                let turned =
+                    [Transform::_90, Transform::_270, Transform::Flipped90, Transform::Flipped270];
+                output.turned = turned.contains(&transform);
+            }
+            Event::Mode { flags: WEnum::Value(flags), width, height, .. }
+                if flags.contains(Mode::Current) =>
+            {
+                output.pixels = Size { width: length(width), height: length(height) };
+            }
+            Event::Scale { factor } => output.scale = factor,
+            Event::Name { name } => output.name = Some(name),
+            Event::Done => state.moved(qh),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn millimetres_follow_the_panel_and_how_it_stands() {
+        let mm = |size: (u32, u32), panel: (u32, u32), turned| {
+            let size_of = |(width, height)| Size { width, height };
+            millimetres(size_of(size), size_of(panel), size_of((3840, 2160)), turned)
+                .map(|mm| (mm.width, mm.height))
+        };
+        assert_eq!(mm((1920, 1080), (600, 340), false), Some((300, 170)));
+        assert_eq!(mm((1080, 1920), (600, 340), true), Some((170, 300)));
+        assert_eq!(mm((1920, 1080), (0, 0), false), None, "a projector has none");
+        assert_eq!(mm((1, 1), (600, 340), false), None, "nothing is that small");
+    }
+}
