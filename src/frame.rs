@@ -266,4 +266,30 @@ pub enum Input {
         /// Down, or up.
         pressed: bool,
     },
+    /// The pointer moved by so many pixels, for guests whose pointer knows no place.
+    PointerBy {
+        /// To the right.
+        dx: i32,
+        /// Down.
+        dy: i32,
+    },
+    /// The wheel turned; [`NOTCH`] is one notch.
+    Wheel {
+        /// To the right.
+        dx: i32,
+        /// Down: towards the user.
+        dy: i32,
+    },
+}
+
+/// One notch of a wheel. Finer wheels say less at a time.
+pub const NOTCH: i32 = 120;
+
+/// What the user's attention can leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// Its keys are held no more.
+    Keyboard,
+    /// Its buttons are held no more.
+    Pointer,
 }

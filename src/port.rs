@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frame::{
-    BufferId, Cursor, Damage, Input, Layout, Rect, SizeHint, Storage, StorageId, Transform,
+    BufferId, Cursor, Damage, Device, Input, Layout, Rect, SizeHint, Storage, StorageId, Transform,
 };
 pub use crate::frame::{CommitId, ImportId, Swap, TARGETS};
 
@@ -241,6 +241,8 @@ pub enum SinkEvent {
     Resized(SizeHint),
     /// The user did something that concerns the guest.
     Input(Input),
+    /// That device is elsewhere now: what is held on it counts as let go.
+    Left(Device),
     /// The user closed the sink, or (with a reason) it broke. The last event.
     Closed(Option<String>),
 }

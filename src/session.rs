@@ -7,6 +7,7 @@
 //! Its clock is the kernel's monotonic one ([`Instant`]): nobody can set it, and it stands still while
 //! the host is suspended, so that no deadline passes then.
 
+mod held;
 mod latency;
 mod resize;
 
@@ -24,6 +25,7 @@ use crate::frame::{CommitId, Memory, Storage, StorageId, UpdateId};
 use crate::port::{Ack, Announcement, Buffer, Sink, SinkEvent, Source, SourceEvent, Verdict};
 use crate::scanout::{Announced, Counts, Input, Machine, Output, SinkId, Time};
 pub use crate::scanout::{Config, Mode, Present, Why};
+use held::Held;
 pub use latency::Histogram;
 use resize::Resize;
 
@@ -88,6 +90,7 @@ pub struct Session<K> {
     acks: HashMap<UpdateId, (Ack, Time)>,
     next_update: u64,
     resize: Resize,
+    held: Held,
     lost: Option<String>,
     closed: Option<Option<String>>,
     commits: VecDeque<(CommitId, Time)>,
@@ -117,6 +120,7 @@ impl<K: Sink> Session<K> {
             acks: HashMap::new(),
             next_update: 1,
             resize: Resize::default(),
+            held: Held::default(),
             lost: None,
             closed: None,
             commits: VecDeque::with_capacity(TIMED_COMMITS_MAX),
@@ -326,8 +330,10 @@ impl<K: Sink> Session<K> {
             }
             SinkEvent::Hidden(hidden) => self.handle(Input::Hidden(SINK, hidden)),
             SinkEvent::Resized(hint) => self.resize.want(hint, self.now()),
-            SinkEvent::Input(input) => self.source.send(&input),
+            SinkEvent::Input(input) => self.pass_on(&input),
+            SinkEvent::Left(device) => self.let_go(device),
             SinkEvent::Closed(reason) => {
+                self.let_go_of_all();
                 self.closed = Some(reason);
                 self.handle(Input::Detach(SINK));
             }
@@ -385,16 +391,5 @@ impl<K: Sink> Session<K> {
             self.update_to_ack.record(self.now().saturating_sub(at));
             ack.settle(verdict);
         }
-    }
-
-    fn time_commit(&mut self, commit: CommitId, drawn: Option<Time>) {
-        let now = self.now();
-        if let Some(drawn) = drawn {
-            self.update_to_commit.record(now.saturating_sub(drawn));
-        }
-        if self.commits.len() == TIMED_COMMITS_MAX {
-            self.commits.pop_front();
-        }
-        self.commits.push_back((commit, now));
     }
 }

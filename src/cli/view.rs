@@ -39,6 +39,9 @@ pub(super) struct ViewArgs {
     /// Don't ask the guest to take the window's size
     #[arg(long)]
     no_resize: bool,
+    /// Only look: keys and pointer don't reach the guest
+    #[arg(long)]
+    view_only: bool,
     /// Show frames while the screen is being drawn, where the compositor can: sooner, and torn
     #[arg(long)]
     tearing: bool,
@@ -100,6 +103,7 @@ pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
         resize_guest: !args.no_resize,
         tearing: args.tearing,
         content: args.content.map(Into::into),
+        view_only: args.view_only,
         ..WindowOptions::default()
     };
     let sink = WaylandSink::connect(&window)

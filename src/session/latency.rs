@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+use super::{Session, TIMED_COMMITS_MAX};
+use crate::frame::CommitId;
+use crate::port::Sink;
+use crate::scanout::Time;
+
 /// Buckets an octave: figures are right to an eighth.
 const STEPS: u64 = 8;
 const BUCKETS: usize = 36 * STEPS as usize;
@@ -74,6 +79,20 @@ fn upper(i: usize) -> u64 {
     }
     let octave = i / STEPS - 1;
     ((i % STEPS + STEPS + 1) << octave) - 1
+}
+
+impl<K: Sink> Session<K> {
+    /// Notes when it goes out, and how long after its frame was drawn.
+    pub(super) fn time_commit(&mut self, commit: CommitId, drawn: Option<Time>) {
+        let now = self.now();
+        if let Some(drawn) = drawn {
+            self.update_to_commit.record(now.saturating_sub(drawn));
+        }
+        if self.commits.len() == TIMED_COMMITS_MAX {
+            self.commits.pop_front();
+        }
+        self.commits.push_back((commit, now));
+    }
 }
 
 #[cfg(test)]

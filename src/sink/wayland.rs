@@ -14,6 +14,7 @@ mod imports;
 mod lease;
 mod options;
 mod outputs;
+mod seat;
 mod sizing;
 mod sync;
 mod targets;
@@ -48,6 +49,7 @@ use globals::Globals;
 use imports::{Imports, Shape};
 use lease::{Hold, Until};
 use outputs::Outputs;
+use seat::Seat;
 use sync::Releases;
 use targets::{Peer, Targets};
 use wait::Wait;
@@ -99,6 +101,7 @@ struct State {
     releases: Releases,
     /// `None` only while it is opened.
     window: Option<Window>,
+    seat: Seat,
     hidden: bool,
     /// To be told; nothing is added after the last one.
     events: VecDeque<SinkEvent>,
@@ -222,6 +225,7 @@ impl WaylandSink {
             targets: Targets::new(make_udmabuf),
             releases: Releases::default(),
             window: None,
+            seat: if options.view_only { Seat::default() } else { Seat::bind(&globals, &qh) },
             hidden: false,
             events: VecDeque::new(),
             closed: false,

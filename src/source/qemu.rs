@@ -4,10 +4,12 @@
 //! through a mailbox to the session's thread; verdicts come back through [`acks`].
 
 mod acks;
+mod input;
 mod listener;
 mod names;
 mod pixels;
 mod qmp;
+mod qnum;
 mod resize;
 mod screen;
 mod vm;
@@ -25,12 +27,13 @@ use zbus::connection::Builder;
 use zbus::{Connection, Fd, MessageStream};
 
 use self::acks::Acks;
+use self::input::Inputs;
 use self::listener::Listener;
 use self::pixels::Painter;
 use self::resize::Resize;
 use self::screen::{Letter, Screen};
 use self::vm::{Console, Vm, failed};
-use self::wait::{Bell, try_both, unless_rung, with};
+use self::wait::{Bell, beside, try_both, unless_rung};
 use super::mailbox::Mailbox;
 use super::{Bus, ConsoleInfo, NO_FDS, Opened, Options, SourceError, Uri};
 use crate::frame::{Damage, Input, SizeHint};
@@ -48,6 +51,7 @@ struct QemuSource {
     mailbox: Arc<Mailbox<Letter>>,
     painter: Option<Painter>,
     resize: Arc<Resize>,
+    inputs: Arc<Inputs>,
     _thread: Thread,
 }
 
@@ -90,11 +94,12 @@ impl Source for QemuSource {
         }
     }
 
-    /// Input is not sent to QEMU yet: all of it is dropped.
-    fn send(&mut self, _input: &Input) {}
-
     fn resize(&mut self, hint: &SizeHint) {
         self.resize.want(*hint);
+    }
+
+    fn send(&mut self, input: &Input) {
+        self.inputs.take(input);
     }
 }
 
@@ -114,6 +119,8 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
     let letters = Arc::clone(&mailbox);
     let resize = Arc::new(Resize::default());
     let wanted = Arc::clone(&resize);
+    let inputs = Arc::new(Inputs::default());
+    let taken = Arc::clone(&inputs);
     let options = *options;
     let (console, thread) = on_thread(options.time_limit, move |tell| {
         // QMP blocks; it has time limits of its own.
@@ -125,22 +132,22 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
             other => Ok(other),
         };
         async move {
-            let (console, owner, stream, link) = match target {
-                Ok(target) => match attach(target, options.time_limit).await {
-                    Ok((console, owner, stream, link)) => {
-                        let number = console.console;
-                        tell(Ok(console));
-                        (number, owner, stream, link)
-                    }
-                    Err(error) => return tell(Err(error)),
-                },
+            let attached = match target {
+                Ok(target) => attach(target, options.time_limit).await,
+                Err(error) => Err(error),
+            };
+            let Attached { link, owner, console, stream } = match attached {
+                Ok(attached) => attached,
                 Err(error) => return tell(Err(error)),
             };
-            let resizing = wanted.tell(&link, owner.as_deref(), console);
-            with(serve(stream, letters, &options), resizing).await;
+            let number = console.console;
+            tell(Ok(console));
+            let resizing = wanted.tell(&link, owner.as_deref(), number);
+            let input = taken.deliver(link.clone(), owner.clone(), number);
+            beside(beside(serve(stream, letters, &options), resizing), input).await;
         }
     })?;
-    let source = QemuSource { mailbox, painter: None, resize, _thread: thread };
+    let source = QemuSource { mailbox, painter: None, resize, inputs, _thread: thread };
     Ok(Opened { source: Box::new(source), console })
 }
 
@@ -261,12 +268,19 @@ impl Drop for CloseOnDrop {
     }
 }
 
-/// Finds the console and registers a listener with it. Returns also the console's owner and the
-/// connection that this was asked over: QEMU drops nothing when that ends, but wishes go there.
-async fn attach(
-    target: Target,
-    limit: Duration,
-) -> Result<(ConsoleInfo, Option<String>, MessageStream, Connection), SourceError> {
+/// A console that was found, and what leads to it.
+struct Attached {
+    /// Where it was asked for, and where input goes.
+    link: Connection,
+    /// Whom to ask there; `None` where there is only one.
+    owner: Option<String>,
+    console: ConsoleInfo,
+    /// Of the listener that was registered with it.
+    stream: MessageStream,
+}
+
+/// Finds the console and registers a listener with it.
+async fn attach(target: Target, limit: Duration) -> Result<Attached, SourceError> {
     let dbus = |error: zbus::Error| failed(&error, limit);
     let (link, owner, console) = match target {
         Target::Uri(Uri::Qemu { bus, vm: wanted, console }) => {
@@ -286,7 +300,7 @@ async fn attach(
         Target::Uri(uri) => unreachable!("{uri} is not for here"),
     };
     let stream = register(&link, owner.as_deref(), console.console, limit).await?;
-    Ok((console, owner, stream, link))
+    Ok(Attached { link, owner, console, stream })
 }
 
 /// The virtual machine at the other end of a socket.

@@ -24,6 +24,7 @@ mod dumps;
 mod ends;
 mod faults;
 mod hostile;
+mod input;
 mod keeper;
 mod late;
 mod layouts;

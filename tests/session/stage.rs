@@ -20,7 +20,7 @@ use zbus::Fd;
 use crate::compositor::surfaces::{Attached, Commit, Pixels};
 use crate::compositor::sync::stand_ins;
 use crate::compositor::{Compositor, PATIENCE, Script, Server};
-use crate::fake_qemu::{self, DMABUF2, FakeQemu, LISTENER, VM};
+use crate::fake_qemu::{self, DMABUF2, FakeQemu, FakeQemus, LISTENER, VM};
 use crate::script::{self, Guest};
 use crate::spies::{Log, Seen, SpiedSink, SpiedSource};
 use crate::{Modifier, XR24};
@@ -137,6 +137,8 @@ pub struct Stage {
     pub log: Log,
     pub compositor: Compositor,
     qemu: Option<FakeQemu>,
+    /// What its QEMU is told.
+    pub told: Option<FakeQemus>,
     /// Commits whose frame callback was answered.
     presented: usize,
 }
@@ -148,7 +150,7 @@ impl Stage {
         let uri = Uri::Qemu { bus: Bus::Session, vm: None, console: None };
         let options = source::Options { classify: setup.classify, ..source::Options::default() };
         let source = source::open_stream(stream, &uri, &options).unwrap().source;
-        Self { qemu: Some(listeners.next()), ..Self::over(source, setup) }
+        Self { qemu: Some(listeners.next()), told: Some(listeners), ..Self::over(source, setup) }
     }
 
     /// With a guest that says what no QEMU does.
@@ -175,7 +177,7 @@ impl Stage {
         let sink = SpiedSink { sink, log: log.clone() };
         let options = Options { present: setup.present, config: setup.config };
         let session = Session::new(source, sink, options);
-        Self { session, log, compositor, qemu: None, presented: 0 }
+        Self { session, log, compositor, qemu: None, told: None, presented: 0 }
     }
 
     pub fn qemu(&mut self) -> &mut FakeQemu {

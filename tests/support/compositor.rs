@@ -24,6 +24,8 @@ macro_rules! dispatch {
 pub mod desktop;
 #[path = "compositor_dmabuf.rs"]
 pub mod dmabuf;
+#[path = "compositor_seat.rs"]
+pub mod seat;
 #[path = "compositor_surfaces.rs"]
 pub mod surfaces;
 #[path = "compositor_sync.rs"]
@@ -41,6 +43,7 @@ use std::time::{Duration, Instant};
 use fanlight::frame::{Format, Modifier};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use wayland_protocols::wp::content_type::v1::server::wp_content_type_manager_v1::WpContentTypeManagerV1;
+use wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_manager_v1::WpCursorShapeManagerV1;
 use wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
 use wayland_protocols::wp::idle_inhibit::zv1::server::zwp_idle_inhibit_manager_v1::ZwpIdleInhibitManagerV1;
 use wayland_protocols::wp::linux_dmabuf::zv1::server::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
@@ -53,6 +56,7 @@ use wayland_protocols::xdg::shell::server::xdg_wm_base::XdgWmBase;
 use wayland_server::backend::ClientData;
 use wayland_server::protocol::wl_compositor::WlCompositor;
 use wayland_server::protocol::wl_output::WlOutput;
+use wayland_server::protocol::wl_seat::WlSeat;
 use wayland_server::protocol::wl_shm::WlShm;
 use wayland_server::protocol::wl_subcompositor::WlSubcompositor;
 use wayland_server::{Client, DataInit, Display, DisplayHandle, GlobalDispatch, New, Resource};
@@ -83,6 +87,8 @@ pub struct Script {
     pub scale: u32,
     /// Version of wl_compositor, and so of its surfaces.
     pub compositor: u32,
+    /// Version of its seat.
+    pub seat: u32,
     /// Whether it has explicit sync.
     pub syncobj: bool,
     /// It says and reads no more from the first window on.
@@ -101,6 +107,7 @@ impl Default for Script {
             screens: &["TEST-1"],
             scale: 120,
             compositor: 6,
+            seat: 9,
             syncobj: false,
             mute: false,
         }
@@ -119,6 +126,7 @@ pub struct Server {
     pub dmabuf: dmabuf::Dmabuf,
     pub sync: sync::Sync,
     pub desktop: desktop::Desktop,
+    pub seat: seat::Seat,
     /// The client has gone.
     pub gone: bool,
     /// It reads nothing; see [`Compositor::listen`].
@@ -168,6 +176,7 @@ impl Compositor {
             dmabuf: dmabuf::Dmabuf::default(),
             sync: sync::Sync::default(),
             desktop: desktop::Desktop::default(),
+            seat: seat::Seat::default(),
             gone: false,
             deaf: false,
         };
@@ -304,6 +313,8 @@ fn globals(handle: &DisplayHandle, script: &Script) {
     offer::<WpTearingControlManagerV1>(handle, script, 1);
     offer::<ZwpIdleInhibitManagerV1>(handle, script, 1);
     offer::<ZwpLinuxDmabufV1>(handle, script, script.dmabuf);
+    offer::<WlSeat>(handle, script, script.seat);
+    offer::<WpCursorShapeManagerV1>(handle, script, 1);
     if script.syncobj {
         offer::<WpLinuxDrmSyncobjManagerV1>(handle, script, 1);
     }
@@ -338,5 +349,6 @@ plain_globals!(
     WpContentTypeManagerV1,
     WpTearingControlManagerV1,
     ZwpIdleInhibitManagerV1,
-    WpLinuxDrmSyncobjManagerV1
+    WpLinuxDrmSyncobjManagerV1,
+    WpCursorShapeManagerV1
 );

@@ -22,7 +22,7 @@ use fanlight::frame::Memory;
 use fanlight::sys::{self, ClassifyError, Identity};
 use futures_core::Stream;
 use zbus::connection::Builder;
-use zbus::message::Type;
+use zbus::message::{Flags, Type};
 use zbus::{Connection, DynamicType, Guid, Message, MessageStream, OwnedVariant, Variant};
 
 pub(crate) const LISTENER: &str = "org.qemu.Display1.Listener";
@@ -107,12 +107,30 @@ impl Wanted {
 }
 
 /// Listeners as they get registered.
-pub(crate) struct FakeQemus(Receiver<FakeQemu>);
+pub(crate) struct FakeQemus(Receiver<FakeQemu>, Receiver<Did>);
+
+/// What it was told that the user did: the method, "Keyboard.Press" say, and its two numbers (0 where it
+/// has one).
+pub(crate) type Did = (String, i64, i64);
 
 impl FakeQemus {
     /// The next one.
     pub(crate) fn next(&self) -> FakeQemu {
         self.0.recv_timeout(PATIENCE).expect("nobody registered a listener")
+    }
+
+    /// What the user did next; `None` once the client is gone.
+    pub(crate) fn try_did(&self) -> Option<Did> {
+        match self.1.recv_timeout(PATIENCE) {
+            Ok(did) => Some(did),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the user did nothing"),
+        }
+    }
+
+    /// What the user did next.
+    pub(crate) fn did(&self) -> Did {
+        self.try_did().expect("the client is gone")
     }
 }
 
@@ -125,15 +143,16 @@ pub(crate) fn p2p(vm: FakeVm) -> (UnixStream, FakeQemus) {
 /// The same at this end of a socket.
 pub(crate) fn p2p_over(stream: UnixStream, vm: FakeVm) -> FakeQemus {
     let (tell, told) = channel();
-    thread::spawn(move || zbus::block_on(serve(stream, vec![vm], Tell::Listener(tell))));
-    FakeQemus(told)
+    let (does, did) = channel();
+    thread::spawn(move || zbus::block_on(serve(stream, vec![vm], Tell::Listener(tell), does)));
+    FakeQemus(told, did)
 }
 
 /// The same, but its listeners are sockets on which nothing was said yet.
 pub(crate) fn p2p_sockets(vm: FakeVm) -> (UnixStream, Receiver<OwnedFd>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let (tell, told) = channel();
-    thread::spawn(move || zbus::block_on(serve(ours, vec![vm], Tell::Socket(tell))));
+    thread::spawn(move || zbus::block_on(serve(ours, vec![vm], Tell::Socket(tell), channel().0)));
     (theirs, told)
 }
 
@@ -148,14 +167,15 @@ enum Tell {
 pub(crate) fn bus(path: &Path, vms: Vec<FakeVm>) -> FakeQemus {
     let listener = UnixListener::bind(path).unwrap();
     let (tell, told) = channel();
+    let (does, did) = channel();
     thread::spawn(move || {
         // Ends with the test's process.
         for stream in listener.incoming() {
-            let (vms, tell) = (vms.clone(), Tell::Listener(tell.clone()));
-            thread::spawn(move || zbus::block_on(serve(stream.unwrap(), vms, tell)));
+            let (vms, tell, does) = (vms.clone(), Tell::Listener(tell.clone()), does.clone());
+            thread::spawn(move || zbus::block_on(serve(stream.unwrap(), vms, tell, does)));
         }
     });
-    FakeQemus(told)
+    FakeQemus(told, did)
 }
 
 async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Message>> {
@@ -163,7 +183,7 @@ async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Message>> {
 }
 
 /// Serves one client until it goes away.
-async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Tell) {
+async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Tell, does: Sender<Did>) {
     let builder = Builder::unix_stream(stream).server(Guid::generate()).p2p();
     let Ok(mut stream) = builder.build_message_stream().await else { return };
     let connection = Connection::from(&stream);
@@ -214,6 +234,29 @@ async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Tell) {
             ("SetUIInfo", Some(_), Some(console)) => {
                 let (info, connection) = (call.body().deserialize().unwrap(), connection.clone());
                 let _ = want.send(Wanted { console, info, connection, call });
+            }
+            ("Press" | "Release" | "SetAbsPosition" | "RelMotion", Some(_), Some(_)) => {
+                let waits = !call.primary_header().flags().contains(Flags::NO_REPLY_EXPECTED);
+                assert!(!waits, "who types must not wait");
+                let interface = header.interface().unwrap().as_str();
+                let kind = interface.strip_prefix("org.qemu.Display1.").unwrap();
+                let body = call.body();
+                let (a, b) = match (kind, member) {
+                    ("Keyboard" | "Mouse", "Press" | "Release") => {
+                        (body.deserialize::<u32>().unwrap().into(), 0)
+                    }
+                    ("Mouse", "SetAbsPosition") => {
+                        let (x, y): (u32, u32) = body.deserialize().unwrap();
+                        (x.into(), y.into())
+                    }
+                    ("Mouse", "RelMotion") => {
+                        let (x, y): (i32, i32) = body.deserialize().unwrap();
+                        (x.into(), y.into())
+                    }
+                    other => panic!("{other:?}"),
+                };
+                // The test may have seen enough.
+                let _ = does.send((format!("{kind}.{member}"), a, b));
             }
             _ => {
                 let name = "org.freedesktop.DBus.Error.UnknownMethod";

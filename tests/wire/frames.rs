@@ -211,21 +211,28 @@ fn what_the_user_does_reaches_the_backend() {
     source.send(&Input::Key { code: 30, pressed: true });
     source.send(&Input::PointerAt { x: 3, y: 4 });
     source.send(&Input::Button { code: 0x110, pressed: false });
+    source.send(&Input::PointerBy { dx: -5, dy: 6 });
+    source.send(&Input::Wheel { dx: 15, dy: -120 });
     let end = Instant::now() + PATIENCE;
     let mut inputs = Vec::new();
-    while inputs.len() < 3 {
+    while inputs.len() < 5 {
         server.dispatch().unwrap();
         while let Some(event) = server.next_event() {
             if let Event::Input(_, input) = event {
                 inputs.push(input);
             }
         }
-        if inputs.len() < 3 {
+        if inputs.len() < 5 {
             wait(&[std::os::fd::AsFd::as_fd(&server)], end, "input");
         }
     }
-    let expected =
-        [GuestInput::Key(30, true), GuestInput::PointerAt(3, 4), GuestInput::Button(0x110, false)];
+    let expected = [
+        GuestInput::Key(30, true),
+        GuestInput::PointerAt(3, 4),
+        GuestInput::Button(0x110, false),
+        GuestInput::PointerBy(-5, 6),
+        GuestInput::Wheel(15, -120),
+    ];
     assert_eq!(inputs, expected);
 }
 

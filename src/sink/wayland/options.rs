@@ -38,6 +38,8 @@ pub struct WindowOptions {
     pub tearing: bool,
     /// What the guest mostly shows, for compositors and screens that treat that in a way of its own.
     pub content: Option<Content>,
+    /// Nothing that the user does reaches the guest.
+    pub view_only: bool,
     /// How long the compositor may take until there is a window.
     pub time_limit: Duration,
 }
@@ -55,6 +57,7 @@ impl Default for WindowOptions {
             resize_guest: true,
             tearing: false,
             content: None,
+            view_only: false,
             time_limit: Duration::from_secs(10),
         }
     }

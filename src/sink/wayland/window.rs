@@ -118,6 +118,13 @@ impl Window {
         &self.picture
     }
 
+    /// Where the picture is, from the corner of that surface of ours, and its size in the guest.
+    pub(super) fn place_seen_from(&self, surface: &WlSurface) -> Option<((f64, f64, Size), Size)> {
+        let (place, shape) = (self.place?, self.shape?);
+        let (left, top) = if *surface == self.picture { (0, 0) } else { (place.x, place.y) };
+        Some(((left.into(), top.into(), place.size), shape.size))
+    }
+
     /// Shows `buffer` in place of what is shown. `damage` is in its pixels.
     pub(super) fn present(
         &mut self,

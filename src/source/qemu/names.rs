@@ -5,6 +5,8 @@ pub(super) const VM_PATH: &str = "/org/qemu/Display1/VM";
 pub(super) const VM: &str = "org.qemu.Display1.VM";
 pub(super) const CONSOLE_PATH: &str = "/org/qemu/Display1/Console_";
 pub(super) const CONSOLE: &str = "org.qemu.Display1.Console";
+pub(super) const KEYBOARD: &str = "org.qemu.Display1.Keyboard";
+pub(super) const MOUSE: &str = "org.qemu.Display1.Mouse";
 
 /// The guest's graphics device has no such thing.
 pub(super) const UNSUPPORTED: &str = "org.qemu.Display1.Error.Unsupported";

@@ -32,24 +32,24 @@ impl Bell {
     }
 }
 
-/// What `work` gives, or `None` if the bell rings first.
+/// What `work` gives, or `None` if the bell rings first. What `work` can do without waiting it still does.
 pub(super) async fn unless_rung<T>(bell: &Bell, work: impl Future<Output = T>) -> Option<T> {
     let mut work = pin!(work);
     poll_fn(|cx| {
-        if bell.poll_heard(cx).is_ready() {
-            return Poll::Ready(None);
+        if let Poll::Ready(value) = work.as_mut().poll(cx) {
+            return Poll::Ready(Some(value));
         }
-        work.as_mut().poll(cx).map(Some)
+        bell.poll_heard(cx).map(|()| None)
     })
     .await
 }
 
-/// What `work` gives, with `beside` going on as long as that takes.
-pub(super) async fn with<T>(work: impl Future<Output = T>, beside: impl Future<Output = ()>) -> T {
-    let (mut work, mut beside) = (pin!(work), pin!(beside));
-    let mut goes_on = true;
+/// What `work` gives; `other` is done at the same time, as far as it gets.
+pub(super) async fn beside<T>(work: impl Future<Output = T>, other: impl Future<Output = ()>) -> T {
+    let (mut work, mut other) = (pin!(work), pin!(other));
+    let mut other_done = false;
     poll_fn(|cx| {
-        goes_on = goes_on && beside.as_mut().poll(cx).is_pending();
+        other_done = other_done || other.as_mut().poll(cx).is_ready();
         work.as_mut().poll(cx)
     })
     .await

@@ -171,6 +171,8 @@ impl Link {
             Input::Key { code, pressed } => console.key(code, state(pressed)),
             Input::PointerAt { x, y } => console.pointer_at(x, y),
             Input::Button { code, pressed } => console.button(code, state(pressed)),
+            Input::PointerBy { dx, dy } => console.pointer_by(dx, dy),
+            Input::Wheel { dx, dy } => console.wheel(dx, dy),
         });
     }
 

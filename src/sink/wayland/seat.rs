@@ -1,0 +1,272 @@
+//! The user at the window: keys and the pointer, on their way to the guest.
+//!
+//! Keys go as the codes that the kernel knows them by: what they mean is up to the guest's layout.
+
+use smithay_client_toolkit::dispatch2::Dispatch2;
+use wayland_client::globals::GlobalList;
+use wayland_client::protocol::{
+    wl_keyboard::{self, KeyState, WlKeyboard},
+    wl_pointer::{self, Axis, ButtonState, WlPointer},
+    wl_seat::{self, Capability, WlSeat},
+    wl_surface::WlSurface,
+};
+use wayland_client::{Connection, Proxy, QueueHandle, WEnum};
+use wayland_protocols::wp::cursor_shape::v1::client::wp_cursor_shape_device_v1::{
+    Shape, WpCursorShapeDeviceV1,
+};
+use wayland_protocols::wp::cursor_shape::v1::client::wp_cursor_shape_manager_v1::WpCursorShapeManagerV1;
+
+use super::State;
+use super::globals::Quiet;
+use crate::frame::{Device, Input, NOTCH, Size};
+use crate::port::SinkEvent;
+
+/// What compositors call one notch of a wheel where they don't say that it is one.
+const UNITS_PER_NOTCH: f64 = 10.0;
+
+/// The first seat, as far as it is used.
+#[derive(Debug, Default)]
+pub(super) struct Seat {
+    keyboard: Option<WlKeyboard>,
+    pointer: Option<WlPointer>,
+    shapes: Option<WpCursorShapeManagerV1>,
+    shape: Option<WpCursorShapeDeviceV1>,
+    /// Which surface the pointer is on.
+    over: Option<WlSurface>,
+    wheel: Wheel,
+}
+
+impl Seat {
+    /// The seat of whoever looks at the window, if there is one.
+    pub(super) fn bind(globals: &GlobalList, qh: &QueueHandle<State>) -> Self {
+        // 5 brought frames of pointer events; 8 wheels finer than a notch.
+        let _seat: Option<WlSeat> = globals.bind(qh, 1..=9, Seated).ok();
+        let shapes = globals.bind(qh, 1..=1, Quiet).ok();
+        Self { shapes, ..Self::default() }
+    }
+}
+
+impl State {
+    fn input(&mut self, input: Input) {
+        // Where the pointer was meanwhile doesn't matter.
+        if let (Input::PointerAt { .. }, Some(SinkEvent::Input(last @ Input::PointerAt { .. }))) =
+            (&input, self.events.back_mut())
+        {
+            *last = input;
+        } else {
+            self.events.push_back(SinkEvent::Input(input));
+        }
+    }
+
+    fn point(&mut self, x: f64, y: f64) {
+        let (Some(over), Some(window)) = (&self.seat.over, &self.window) else { return };
+        if let Some((place, picture)) = window.place_seen_from(over) {
+            let (x, y) = to_guest(&place, picture, x, y);
+            self.input(Input::PointerAt { x, y });
+        }
+    }
+
+    fn turn(&mut self) {
+        if let Some(turned) = std::mem::take(&mut self.seat.wheel).turned() {
+            self.input(turned);
+        }
+    }
+}
+
+/// The pixel of the guest's picture that is shown at `x`, `y`; beside the picture the nearest.
+fn to_guest((left, top, shown): &(f64, f64, Size), picture: Size, x: f64, y: f64) -> (u32, u32) {
+    let pixel = |at: f64, shown: u32, pixels: u32| {
+        let pixel = at * f64::from(pixels) / f64::from(shown);
+        // `as` saturates, and takes what is below zero for zero.
+        (pixel as u32).min(pixels.saturating_sub(1))
+    };
+    let x = pixel(x - left, shown.width, picture.width);
+    (x, pixel(y - top, shown.height, picture.height))
+}
+
+/// What one frame of events says of the wheel, to the right and down.
+#[derive(Debug, Default)]
+struct Wheel {
+    /// In 120ths of a notch.
+    fine: [i32; 2],
+    notches: [i32; 2],
+    /// In units of the screen.
+    units: [f64; 2],
+}
+
+impl Wheel {
+    /// The finest that was said of it.
+    fn turned(self) -> Option<Input> {
+        let [dx, dy] = [0, 1].map(|axis| match (self.fine[axis], self.notches[axis]) {
+            (0, 0) => (self.units[axis] / UNITS_PER_NOTCH * f64::from(NOTCH)).round() as i32,
+            (0, notches) => notches.saturating_mul(NOTCH),
+            (fine, _) => fine,
+        });
+        ((dx, dy) != (0, 0)).then_some(Input::Wheel { dx, dy })
+    }
+}
+
+fn index(axis: WEnum<Axis>) -> Option<usize> {
+    match axis {
+        WEnum::Value(Axis::HorizontalScroll) => Some(0),
+        WEnum::Value(Axis::VerticalScroll) => Some(1),
+        _ => None,
+    }
+}
+
+/// For the seat.
+#[derive(Debug)]
+struct Seated;
+
+impl Dispatch2<WlSeat, State> for Seated {
+    fn event(
+        &self,
+        state: &mut State,
+        seat: &WlSeat,
+        event: wl_seat::Event,
+        _: &Connection,
+        qh: &QueueHandle<State>,
+    ) {
+        let wl_seat::Event::Capabilities { capabilities } = event else { return };
+        let has = |wanted| matches!(capabilities, WEnum::Value(all) if all.contains(wanted));
+        let ours = &mut state.seat;
+        match (has(Capability::Keyboard), &ours.keyboard) {
+            (true, None) => ours.keyboard = Some(seat.get_keyboard(qh, Seated)),
+            (false, Some(_)) => {
+                let keyboard = ours.keyboard.take();
+                keyboard.filter(|keyboard| keyboard.version() >= 3).inspect(WlKeyboard::release);
+                state.events.push_back(SinkEvent::Left(Device::Keyboard));
+            }
+            _ => {}
+        }
+        let ours = &mut state.seat;
+        match (has(Capability::Pointer), &ours.pointer) {
+            (true, None) => {
+                let pointer = seat.get_pointer(qh, Seated);
+                ours.shape = ours.shapes.as_ref().map(|all| all.get_pointer(&pointer, qh, Quiet));
+                ours.pointer = Some(pointer);
+            }
+            (false, Some(_)) => {
+                ours.shape.take().inspect(WpCursorShapeDeviceV1::destroy);
+                let pointer = ours.pointer.take();
+                pointer.filter(|pointer| pointer.version() >= 3).inspect(WlPointer::release);
+                ours.over = None;
+                state.events.push_back(SinkEvent::Left(Device::Pointer));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Dispatch2<WlKeyboard, State> for Seated {
+    fn event(
+        &self,
+        state: &mut State,
+        _: &WlKeyboard,
+        event: wl_keyboard::Event,
+        _: &Connection,
+        _: &QueueHandle<State>,
+    ) {
+        match event {
+            wl_keyboard::Event::Key { key: code, state: WEnum::Value(how), .. } => match how {
+                KeyState::Pressed => state.input(Input::Key { code, pressed: true }),
+                KeyState::Released => state.input(Input::Key { code, pressed: false }),
+                // The guest repeats by itself.
+                _ => {}
+            },
+            // What was down when the window got the keyboard wasn't meant for the guest.
+            wl_keyboard::Event::Leave { .. } => {
+                state.events.push_back(SinkEvent::Left(Device::Keyboard));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Dispatch2<WlPointer, State> for Seated {
+    fn event(
+        &self,
+        state: &mut State,
+        pointer: &WlPointer,
+        event: wl_pointer::Event,
+        _: &Connection,
+        _: &QueueHandle<State>,
+    ) {
+        use wl_pointer::Event;
+        match event {
+            Event::Enter { serial, surface, surface_x, surface_y } => {
+                if let Some(shape) = &state.seat.shape {
+                    shape.set_shape(serial, Shape::Default);
+                }
+                state.seat.over = Some(surface);
+                state.point(surface_x, surface_y);
+            }
+            Event::Leave { .. } => {
+                state.seat.over = None;
+                state.events.push_back(SinkEvent::Left(Device::Pointer));
+            }
+            Event::Motion { surface_x, surface_y, .. } => state.point(surface_x, surface_y),
+            Event::Button { button: code, state: WEnum::Value(how), .. } => {
+                state.input(Input::Button { code, pressed: how == ButtonState::Pressed });
+            }
+            Event::Axis { axis, value, .. } => {
+                if let Some(axis) = index(axis) {
+                    state.seat.wheel.units[axis] += value;
+                }
+                // Before version 5 nothing says that it was all.
+                if pointer.version() < 5 {
+                    state.turn();
+                }
+            }
+            Event::AxisDiscrete { axis, discrete } => {
+                if let Some(axis) = index(axis) {
+                    let notches = &mut state.seat.wheel.notches[axis];
+                    *notches = notches.saturating_add(discrete);
+                }
+            }
+            Event::AxisValue120 { axis, value120 } => {
+                if let Some(axis) = index(axis) {
+                    let fine = &mut state.seat.wheel.fine[axis];
+                    *fine = fine.saturating_add(value120);
+                }
+            }
+            Event::Frame => state.turn(),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHOWN: Size = Size { width: 200, height: 100 };
+    const GUEST: Size = Size { width: 800, height: 600 };
+
+    #[test]
+    fn each_pixel_of_the_picture_can_be_pointed_at_and_nothing_else() {
+        let place = (10.0, 20.0, SHOWN);
+        let at = |x, y| to_guest(&place, GUEST, x, y);
+        assert_eq!(at(10.0, 20.0), (0, 0));
+        assert_eq!(at(110.0, 70.0), (400, 300));
+        assert_eq!(at(209.9, 119.9), (799, 599));
+        // Beside it.
+        assert_eq!(at(0.0, 0.0), (0, 0));
+        assert_eq!(at(210.0, 1e9), (799, 599));
+        assert_eq!(at(-1e9, 119.9), (0, 599));
+    }
+
+    #[test]
+    fn what_is_said_finest_of_the_wheel_counts() {
+        let wheel = |fine, notches, units| {
+            let wheel = Wheel { fine: [0, fine], notches: [0, notches], units: [0.0, units] };
+            wheel.turned()
+        };
+        let down = |dy| Some(Input::Wheel { dx: 0, dy });
+        assert_eq!(wheel(30, 0, 10.0), down(30));
+        assert_eq!(wheel(0, -2, -20.0), down(-240));
+        assert_eq!(wheel(0, 0, 5.0), down(60));
+        assert_eq!(wheel(0, 0, 0.0), None);
+        assert_eq!(wheel(0, i32::MAX, 0.0), down(i32::MAX));
+    }
+}

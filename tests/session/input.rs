@@ -1,0 +1,174 @@
+//! From the user at the compositor to the guest.
+
+use wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_device_v1::Shape;
+use wayland_server::protocol::wl_pointer::Axis;
+use wayland_server::protocol::wl_seat::Capability;
+
+use crate::compositor::{Script, Server};
+use crate::fake_qemu::{Did, FakeQemus};
+use crate::stage::{Memory, Setup, Stage};
+
+const SIZE: (u32, u32) = (64, 48);
+const A: u32 = 30;
+const LEFT_SHIFT: u32 = 42;
+const UP: u32 = 103;
+const LEFT_BUTTON: u32 = 0x110;
+
+/// A guest whose picture is shown twice as large as it is, with bars left and right.
+fn shown() -> (Stage, Memory) {
+    let script = Script { size: (200, 96), ..Script::default() };
+    let mut stage = Stage::open(Setup { script, ..Setup::default() });
+    let memory = Memory::new(SIZE);
+    stage.flip(&memory.file, SIZE);
+    stage.frame(1);
+    (stage, memory)
+}
+
+/// The user does something, and QEMU is told so.
+fn told(stage: &mut Stage, does: impl FnOnce(&mut Server), expected: &[(&str, i64, i64)]) {
+    stage.compositor.with(does);
+    stage.settle();
+    let qemu = stage.told.as_ref().unwrap();
+    let seen: Vec<_> = expected.iter().map(|_| qemu.did()).collect();
+    assert_eq!(seen, owned(expected));
+}
+
+fn owned(expected: &[(&str, i64, i64)]) -> Vec<Did> {
+    expected.iter().map(|&(method, a, b)| (method.to_owned(), a, b)).collect()
+}
+
+/// All that it was told until its client went.
+fn rest(qemus: &FakeQemus) -> Vec<Did> {
+    std::iter::from_fn(|| qemus.try_did()).collect()
+}
+
+#[test]
+fn keys_arrive_as_what_qemu_calls_them() {
+    let (mut stage, _memory) = shown();
+    let types = |server: &mut Server| {
+        server.focus(&[]);
+        for (code, pressed) in [(LEFT_SHIFT, true), (A, true), (A, false), (LEFT_SHIFT, false)] {
+            server.key(code, pressed);
+        }
+        server.key(UP, true);
+        server.key(UP, false);
+    };
+    let expected = [
+        ("Keyboard.Press", 0x2a, 0),
+        ("Keyboard.Press", 0x1e, 0),
+        ("Keyboard.Release", 0x1e, 0),
+        ("Keyboard.Release", 0x2a, 0),
+        ("Keyboard.Press", 0xc8, 0),
+        ("Keyboard.Release", 0xc8, 0),
+    ];
+    told(&mut stage, types, &expected);
+}
+
+#[test]
+fn what_is_held_is_let_go_with_the_focus_and_only_that() {
+    let (mut stage, _memory) = shown();
+    let leaves = |server: &mut Server| {
+        // What brought the user here is no matter of the guest's, its release neither.
+        server.focus(&[UP]);
+        server.key(UP, false);
+        server.key(A, true);
+        // A compositor that repeats by itself.
+        server.key(A, true);
+        server.key(LEFT_SHIFT, true);
+        server.unfocus();
+        server.key(A, false);
+        server.focus(&[]);
+        server.key(A, true);
+    };
+    let expected = [
+        ("Keyboard.Press", 0x1e, 0),
+        ("Keyboard.Press", 0x2a, 0),
+        ("Keyboard.Release", 0x1e, 0),
+        ("Keyboard.Release", 0x2a, 0),
+        ("Keyboard.Press", 0x1e, 0),
+    ];
+    told(&mut stage, leaves, &expected);
+}
+
+#[test]
+fn the_keyboard_is_unplugged_and_comes_back() {
+    let (mut stage, _memory) = shown();
+    let unplugs = |server: &mut Server| {
+        server.key(A, true);
+        server.equip(Capability::Pointer);
+    };
+    told(&mut stage, unplugs, &[("Keyboard.Press", 0x1e, 0), ("Keyboard.Release", 0x1e, 0)]);
+    stage.until("it to be given back", |stage| {
+        stage.compositor.with(|server| server.seat.keyboard.is_none().then_some(()))
+    });
+    stage.compositor.with(|server| server.equip(Capability::Pointer | Capability::Keyboard));
+    stage.until("another", |stage| {
+        stage.compositor.with(|server| server.seat.keyboard.is_some().then_some(()))
+    });
+    told(&mut stage, |server| server.key(A, true), &[("Keyboard.Press", 0x1e, 0)]);
+}
+
+#[test]
+fn the_pointer_is_where_it_points_in_the_picture() {
+    let (mut stage, _memory) = shown();
+    let points = |server: &mut Server| {
+        server.point(10.0, 20.0);
+        server.button(LEFT_BUTTON, true);
+        server.pointer().motion(0, 127.9, 95.9);
+        server.button(LEFT_BUTTON, false);
+        // Over the bar on the left, at its middle.
+        server.pointer().leave(6, &server.surfaces.picture().surface);
+        server.pointer().enter(7, &server.surfaces.main().surface, 18.0, 48.0);
+        server.button(0x114, true);
+        server.pointer().leave(8, &server.surfaces.main().surface);
+    };
+    let expected = [
+        ("Mouse.SetAbsPosition", 5, 10),
+        ("Mouse.Press", 0, 0),
+        ("Mouse.SetAbsPosition", 63, 47),
+        ("Mouse.Release", 0, 0),
+        ("Mouse.SetAbsPosition", 0, 24),
+        ("Mouse.Press", 6, 0),
+        ("Mouse.Release", 6, 0),
+    ];
+    told(&mut stage, points, &expected);
+    assert_eq!(stage.compositor.with(|server| server.seat.shape), Some((7, Shape::Default)));
+}
+
+#[test]
+fn the_wheel_turns_by_what_is_said_finest() {
+    let (mut stage, _memory) = shown();
+    let turns = |server: &mut Server| {
+        server.point(0.0, 0.0);
+        for value120 in [60, 60, -120] {
+            server.pointer().axis_value120(Axis::VerticalScroll, value120);
+            server.pointer().axis(0, Axis::VerticalScroll, 100.0);
+            server.pointer().frame();
+        }
+    };
+    let expected = [
+        ("Mouse.SetAbsPosition", 0, 0),
+        ("Mouse.Press", 4, 0),
+        ("Mouse.Release", 4, 0),
+        ("Mouse.Press", 3, 0),
+        ("Mouse.Release", 3, 0),
+    ];
+    told(&mut stage, turns, &expected);
+}
+
+/// The user sees the window go; the guest is left with no key and no button down.
+#[test]
+fn a_viewer_that_ends_leaves_no_key_down() {
+    let (mut stage, _memory) = shown();
+    let holds = |server: &mut Server| {
+        server.key(A, true);
+        server.point(0.0, 0.0);
+        server.button(LEFT_BUTTON, true);
+    };
+    let expected =
+        [("Keyboard.Press", 0x1e, 0), ("Mouse.SetAbsPosition", 0, 0), ("Mouse.Press", 0, 0)];
+    told(&mut stage, holds, &expected);
+    let qemu = stage.told.take().unwrap();
+    drop(stage);
+    assert_eq!(rest(&qemu), owned(&[("Keyboard.Release", 0x1e, 0), ("Mouse.Release", 0, 0)]));
+}

@@ -1,0 +1,122 @@
+//! The seat of the compositor: what its user does is what the test says.
+
+use wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_device_v1::{
+    self, Shape, WpCursorShapeDeviceV1,
+};
+use wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_manager_v1::{
+    self, WpCursorShapeManagerV1,
+};
+use wayland_server::protocol::{
+    wl_keyboard::{self, KeyState, WlKeyboard},
+    wl_pointer::{self, ButtonState, WlPointer},
+    wl_seat::{self, Capability, WlSeat},
+};
+use wayland_server::{
+    Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, WEnum,
+};
+
+use super::Server;
+
+/// What the client has of it.
+#[derive(Debug, Default)]
+pub struct Seat {
+    pub seat: Option<WlSeat>,
+    pub keyboard: Option<WlKeyboard>,
+    pub pointer: Option<WlPointer>,
+    /// What the pointer looks like, and by which serial number.
+    pub shape: Option<(u32, Shape)>,
+}
+
+#[allow(dead_code, reason = "each test crate uses its own part")]
+impl Server {
+    /// What the seat has from now on.
+    pub fn equip(&self, capabilities: Capability) {
+        self.seat.seat.as_ref().expect("a seat").capabilities(capabilities);
+    }
+
+    pub fn keyboard(&self) -> &WlKeyboard {
+        self.seat.keyboard.as_ref().expect("a keyboard")
+    }
+
+    pub fn pointer(&self) -> &WlPointer {
+        self.seat.pointer.as_ref().expect("a pointer")
+    }
+
+    /// The window gets the keyboard, while these keys are down.
+    pub fn focus(&self, down: &[u32]) {
+        let keys = down.iter().flat_map(|key| key.to_ne_bytes()).collect();
+        self.keyboard().enter(1, &self.surfaces.main().surface, keys);
+    }
+
+    /// The window loses it.
+    pub fn unfocus(&self) {
+        self.keyboard().leave(2, &self.surfaces.main().surface);
+    }
+
+    pub fn key(&self, code: u32, pressed: bool) {
+        let state = if pressed { KeyState::Pressed } else { KeyState::Released };
+        self.keyboard().key(3, 0, code, state);
+    }
+
+    /// The pointer comes to the picture, and is there.
+    pub fn point(&self, x: f64, y: f64) {
+        self.pointer().enter(4, &self.surfaces.picture().surface, x, y);
+    }
+
+    pub fn button(&self, code: u32, pressed: bool) {
+        let state = if pressed { ButtonState::Pressed } else { ButtonState::Released };
+        self.pointer().button(5, 0, code, state);
+    }
+}
+
+impl GlobalDispatch<WlSeat, ()> for Server {
+    fn bind(
+        state: &mut Self,
+        _: &DisplayHandle,
+        _: &Client,
+        resource: New<WlSeat>,
+        (): &(),
+        init: &mut DataInit<'_, Self>,
+    ) {
+        let seat = init.init(resource, ());
+        seat.capabilities(Capability::Keyboard | Capability::Pointer);
+        state.seat.seat = Some(seat);
+    }
+}
+
+dispatch!(WlSeat, (), |state, _r, request, _d, init| match request {
+    wl_seat::Request::GetKeyboard { id } => {
+        assert!(state.seat.keyboard.is_none(), "a second keyboard");
+        state.seat.keyboard = Some(init.init(id, ()));
+    }
+    wl_seat::Request::GetPointer { id } => {
+        assert!(state.seat.pointer.is_none(), "a second pointer");
+        state.seat.pointer = Some(init.init(id, ()));
+    }
+    other => panic!("wl_seat: {other:?}"),
+});
+
+dispatch!(WlKeyboard, (), |state, _r, request, _d, _i| match request {
+    wl_keyboard::Request::Release => state.seat.keyboard = None,
+    other => panic!("wl_keyboard: {other:?}"),
+});
+
+dispatch!(WlPointer, (), |state, _r, request, _d, _i| match request {
+    wl_pointer::Request::Release => state.seat.pointer = None,
+    other => panic!("wl_pointer: {other:?}"),
+});
+
+dispatch!(WpCursorShapeManagerV1, (), |_state, _r, request, _d, init| match request {
+    wp_cursor_shape_manager_v1::Request::GetPointer { cursor_shape_device, .. } => {
+        init.init(cursor_shape_device, ());
+    }
+    other => panic!("wp_cursor_shape_manager_v1: {other:?}"),
+});
+
+dispatch!(WpCursorShapeDeviceV1, (), |state, _r, request, _d, _i| match request {
+    wp_cursor_shape_device_v1::Request::SetShape { serial, shape: WEnum::Value(shape) } => {
+        state.seat.shape = Some((serial, shape));
+    }
+    wp_cursor_shape_device_v1::Request::Destroy => {}
+    other => panic!("wp_cursor_shape_device_v1: {other:?}"),
+});
