@@ -5,7 +5,7 @@ use wayland_protocols::xdg::shell::server::xdg_toplevel::State;
 use crate::compositor::Script;
 use crate::stage::{Memory, Setup, Stage};
 
-/// Without it a guest would change its mode for each step of a drag; with it, for its end.
+/// All the way from the compositor to the source; when it is told is tested by itself, without a clock.
 #[test]
 fn a_guest_is_asked_once_for_the_last_size_of_a_drag_and_never_for_its_own() {
     let script = Script { scale: 180, ..Script::default() };
