@@ -282,6 +282,16 @@ pub enum Input {
     },
 }
 
+/// How a guest's pointer is told where to go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pointing {
+    /// To a place: [`Input::PointerAt`].
+    #[default]
+    Absolute,
+    /// By a distance: [`Input::PointerBy`].
+    Relative,
+}
+
 /// One notch of a wheel. Finer wheels say less at a time.
 pub const NOTCH: i32 = 120;
 

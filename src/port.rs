@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frame::{
-    BufferId, Cursor, Damage, Device, Input, Layout, Rect, SizeHint, Storage, StorageId, Transform,
+    BufferId, Cursor, Damage, Device, Input, Layout, Pointing, Rect, SizeHint, Storage, StorageId,
+    Transform,
 };
 pub use crate::frame::{CommitId, ImportId, Swap, TARGETS};
 
@@ -61,6 +62,8 @@ pub enum SourceEvent {
         /// Whether the guest shows a cursor at all.
         visible: bool,
     },
+    /// What the guest's pointer understands now; at first a place.
+    Pointing(Pointing),
     /// The backend is gone, and why. The last event.
     Lost(String),
 }
@@ -200,6 +203,9 @@ pub trait Sink {
 
     /// The guest's cursor is here now (see [`SourceEvent::CursorAt`]).
     fn move_cursor(&mut self, _x: i32, _y: i32, _visible: bool) {}
+
+    /// What the guest's pointer understands from now on.
+    fn set_pointing(&mut self, _pointing: Pointing) {}
 }
 
 /// What a sink tells.

@@ -275,6 +275,7 @@ impl<K: Sink> Session<K> {
             SourceEvent::Disabled => self.handle(Input::Disabled),
             SourceEvent::Cursor(cursor) => self.sink.set_cursor(&cursor),
             SourceEvent::CursorAt { x, y, visible } => self.sink.move_cursor(x, y, visible),
+            SourceEvent::Pointing(pointing) => self.sink.set_pointing(pointing),
             SourceEvent::Lost(reason) => {
                 info!(reason, "the backend is gone");
                 self.lost = Some(reason);

@@ -19,6 +19,9 @@ Examples:
   fanlight view --present direct --stats       never copy; say what happens
   fanlight view --scale 1:1 --no-resize        a pixel is a pixel; the guest keeps its mode
 
+Ctrl+Alt+G gives the guest every key, the compositor's shortcuts too, and takes that back.
+Until then Ctrl+Alt+End is its Ctrl+Alt+Delete, and Ctrl+Alt+1 to Ctrl+Alt+= are Ctrl+Alt+F1 to F12.
+
 Without --present, the guest's memory itself is given to the compositor when the guest flips between
 buffers, and a copy of it when the guest draws into the buffer that is shown.
 

@@ -9,8 +9,10 @@ mod dmabuf;
 mod drawing;
 mod fit;
 mod globals;
+mod grab;
 mod hints;
 mod imports;
+mod keys;
 mod lease;
 mod options;
 mod outputs;
@@ -40,7 +42,7 @@ use super::late::Late;
 pub use crate::convert::blit::OpenBlitter;
 use crate::convert::blit::gpu;
 use crate::convert::cpu::visible_damage;
-use crate::frame::{Damage, Rect, Size, StorageId, Transform};
+use crate::frame::{Damage, Pointing, Rect, Size, StorageId, Transform};
 use crate::port::{Buffer, CommitId, ImportId, Sink, SinkEvent};
 use crate::sys::create_udmabuf;
 use connect::{dispatch_reason, wire_reason};
@@ -225,7 +227,7 @@ impl WaylandSink {
             targets: Targets::new(make_udmabuf),
             releases: Releases::default(),
             window: None,
-            seat: if options.view_only { Seat::default() } else { Seat::bind(&globals, &qh) },
+            seat: Seat::bind(&globals, &qh, options),
             hidden: false,
             events: VecDeque::new(),
             closed: false,
@@ -372,6 +374,10 @@ impl Sink for WaylandSink {
         if let Some(window) = &mut self.state.window {
             window.blank(&self.state.globals, &self.qh);
         }
+    }
+
+    fn set_pointing(&mut self, pointing: Pointing) {
+        self.state.set_pointing(pointing, &self.qh);
     }
 
     fn forget(&mut self, storage: StorageId) {

@@ -6,6 +6,7 @@
 mod acks;
 mod input;
 mod listener;
+mod mouse;
 mod names;
 mod pixels;
 mod qmp;
@@ -144,7 +145,9 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
             tell(Ok(console));
             let resizing = wanted.tell(&link, owner.as_deref(), number);
             let input = taken.deliver(link.clone(), owner.clone(), number);
-            beside(beside(serve(stream, letters, &options), resizing), input).await;
+            let mouse = mouse::watch(link.clone(), owner.clone(), number, Arc::clone(&letters));
+            let display = serve(stream, letters, &options);
+            beside(beside(beside(display, resizing), input), mouse).await;
         }
     })?;
     let source = QemuSource { mailbox, painter: None, resize, inputs, _thread: thread };

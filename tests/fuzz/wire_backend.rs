@@ -348,6 +348,7 @@ impl Stage {
             SourceEvent::Cursor(cursor) => geometry::must_be_cursor(&cursor),
             SourceEvent::Invalidate
             | SourceEvent::Swap(_)
+            | SourceEvent::Pointing(_)
             | SourceEvent::Disabled
             | SourceEvent::CursorAt { .. } => {}
             SourceEvent::Lost(reason) => {

@@ -5,19 +5,27 @@ use wayland_server::protocol::wl_pointer::Axis;
 use wayland_server::protocol::wl_seat::Capability;
 
 use crate::compositor::{Script, Server};
-use crate::fake_qemu::{Did, FakeQemus};
+use crate::fake_qemu::{Did, FakeQemus, FakeVm, VM};
+use crate::spies::Seen;
 use crate::stage::{Memory, Setup, Stage};
 
 const SIZE: (u32, u32) = (64, 48);
 const A: u32 = 30;
 const LEFT_SHIFT: u32 = 42;
 const UP: u32 = 103;
+const LEFT_CTRL: u32 = 29;
+const G: u32 = 34;
+const LEFT_ALT: u32 = 56;
 const LEFT_BUTTON: u32 = 0x110;
 
 /// A guest whose picture is shown twice as large as it is, with bars left and right.
 fn shown() -> (Stage, Memory) {
+    shown_by(VM)
+}
+
+fn shown_by(vm: FakeVm) -> (Stage, Memory) {
     let script = Script { size: (200, 96), ..Script::default() };
-    let mut stage = Stage::open(Setup { script, ..Setup::default() });
+    let mut stage = Stage::open_vm(Setup { script, ..Setup::default() }, vm);
     let memory = Memory::new(SIZE);
     stage.flip(&memory.file, SIZE);
     stage.frame(1);
@@ -171,4 +179,94 @@ fn a_viewer_that_ends_leaves_no_key_down() {
     let qemu = stage.told.take().unwrap();
     drop(stage);
     assert_eq!(rest(&qemu), owned(&[("Keyboard.Release", 0x1e, 0), ("Mouse.Release", 0, 0)]));
+}
+
+fn type_ctrl_alt(server: &mut Server, code: u32) {
+    for key in [LEFT_CTRL, LEFT_ALT, code] {
+        server.key(key, true);
+    }
+    for key in [code, LEFT_ALT, LEFT_CTRL] {
+        server.key(key, false);
+    }
+}
+
+/// What the window says of it, and whether the compositor's shortcuts are the guest's.
+fn grabbed(stage: &mut Stage, grabbed: bool) {
+    stage.until("the grab", |stage| {
+        stage.compositor.with(|server| (server.seat.inhibited == grabbed).then_some(()))
+    });
+    let title = stage.compositor.with(|server| server.surfaces.title.clone());
+    assert_eq!(title.contains("Ctrl+Alt+G"), grabbed, "{title}");
+}
+
+const CTRL_ALT: [(&str, i64, i64); 4] = [
+    ("Keyboard.Press", 0x1d, 0),
+    ("Keyboard.Press", 0x38, 0),
+    ("Keyboard.Release", 0x1d, 0),
+    ("Keyboard.Release", 0x38, 0),
+];
+
+#[test]
+fn ctrl_alt_g_gives_the_guest_the_shortcuts_and_takes_them_back() {
+    let (mut stage, _memory) = shown();
+    for round in [true, false] {
+        // G never arrives.
+        told(&mut stage, |server| type_ctrl_alt(server, G), &CTRL_ALT);
+        grabbed(&mut stage, round);
+    }
+    told(&mut stage, |server| type_ctrl_alt(server, G), &CTRL_ALT);
+    grabbed(&mut stage, true);
+    stage.compositor.with(|server| server.unfocus());
+    grabbed(&mut stage, false);
+}
+
+#[test]
+fn ctrl_alt_end_is_ctrl_alt_delete() {
+    let (mut stage, _memory) = shown();
+    let expected = [
+        ("Keyboard.Press", 0x1d, 0),
+        ("Keyboard.Press", 0x38, 0),
+        ("Keyboard.Press", 0xd3, 0),
+        ("Keyboard.Release", 0xd3, 0),
+        ("Keyboard.Release", 0x38, 0),
+        ("Keyboard.Release", 0x1d, 0),
+    ];
+    told(&mut stage, |server| type_ctrl_alt(server, 107), &expected);
+}
+
+#[test]
+fn a_mouse_that_knows_no_place_gets_the_pointer_by_a_click() {
+    let (mut stage, _memory) = shown_by(FakeVm { absolute: false, ..VM });
+    stage.until("QEMU's word", |stage| stage.log.has(Seen::Pointing).then_some(()));
+    stage.compositor.with(|server| {
+        server.point(10.0, 20.0);
+        server.button(LEFT_BUTTON, true);
+        server.button(LEFT_BUTTON, false);
+    });
+    grabbed(&mut stage, true);
+    stage.until("the lock", |stage| {
+        stage.compositor.with(|server| (server.seat.locked).then_some(()))
+    });
+    let moves = |server: &mut Server| {
+        let motions = server.seat.motions.clone().unwrap();
+        for (dx, dy) in [(1.5, -1.0), (0.0, 0.0)] {
+            motions.relative_motion(0, 0, 9.0, 9.0, dx, dy);
+        }
+        server.button(LEFT_BUTTON, true);
+        // The half pixel from before counts.
+        motions.relative_motion(0, 0, 9.0, 9.0, 0.5, 0.25);
+        server.button(LEFT_BUTTON, false);
+    };
+    let expected = [
+        ("Mouse.RelMotion", 1, -1),
+        ("Mouse.Press", 0, 0),
+        ("Mouse.RelMotion", 1, 0),
+        ("Mouse.Release", 0, 0),
+    ];
+    told(&mut stage, moves, &expected);
+    told(&mut stage, |server| type_ctrl_alt(server, G), &CTRL_ALT);
+    grabbed(&mut stage, false);
+    stage.until("it to be free", |stage| {
+        stage.compositor.with(|server| (!server.seat.locked).then_some(()))
+    });
 }

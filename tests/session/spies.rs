@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use fanlight::frame::{
-    CommitId, Cursor, Damage, ImportId, Input, Memory, SizeHint, Storage, StorageId,
+    CommitId, Cursor, Damage, ImportId, Input, Memory, Pointing, SizeHint, Storage, StorageId,
 };
 use fanlight::port::{Ack, Buffer, Settle, Sink, SinkEvent, Source, SourceEvent, Verdict};
 
@@ -29,6 +29,7 @@ pub enum Seen {
     /// Its first byte.
     Cursor(u8),
     CursorAt(i32, i32),
+    Pointing,
     Retired(StorageId),
 }
 
@@ -196,6 +197,11 @@ impl<K: Sink> Sink for SpiedSink<K> {
     fn set_cursor(&mut self, cursor: &Cursor) {
         self.log.add(Seen::Cursor(cursor.pixels[0]));
         self.sink.set_cursor(cursor);
+    }
+
+    fn set_pointing(&mut self, pointing: Pointing) {
+        self.log.add(Seen::Pointing);
+        self.sink.set_pointing(pointing);
     }
 
     fn move_cursor(&mut self, x: i32, y: i32, visible: bool) {

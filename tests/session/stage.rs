@@ -20,7 +20,7 @@ use zbus::Fd;
 use crate::compositor::surfaces::{Attached, Commit, Pixels};
 use crate::compositor::sync::stand_ins;
 use crate::compositor::{Compositor, PATIENCE, Script, Server};
-use crate::fake_qemu::{self, DMABUF2, FakeQemu, FakeQemus, LISTENER, VM};
+use crate::fake_qemu::{self, DMABUF2, FakeQemu, FakeQemus, FakeVm, LISTENER, VM};
 use crate::script::{self, Guest};
 use crate::spies::{Log, Seen, SpiedSink, SpiedSource};
 use crate::{Modifier, XR24};
@@ -146,7 +146,12 @@ pub struct Stage {
 impl Stage {
     /// With a QEMU.
     pub fn open(setup: Setup) -> Self {
-        let (stream, listeners) = fake_qemu::p2p(VM);
+        Self::open_vm(setup, VM)
+    }
+
+    /// With a QEMU of that kind.
+    pub fn open_vm(setup: Setup, vm: FakeVm) -> Self {
+        let (stream, listeners) = fake_qemu::p2p(vm);
         let uri = Uri::Qemu { bus: Bus::Session, vm: None, console: None };
         let options = source::Options { classify: setup.classify, ..source::Options::default() };
         let source = source::open_stream(stream, &uri, &options).unwrap().source;

@@ -46,8 +46,11 @@ use wayland_protocols::wp::content_type::v1::server::wp_content_type_manager_v1:
 use wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_manager_v1::WpCursorShapeManagerV1;
 use wayland_protocols::wp::fractional_scale::v1::server::wp_fractional_scale_manager_v1::WpFractionalScaleManagerV1;
 use wayland_protocols::wp::idle_inhibit::zv1::server::zwp_idle_inhibit_manager_v1::ZwpIdleInhibitManagerV1;
+use wayland_protocols::wp::keyboard_shortcuts_inhibit::zv1::server::zwp_keyboard_shortcuts_inhibit_manager_v1::ZwpKeyboardShortcutsInhibitManagerV1;
 use wayland_protocols::wp::linux_dmabuf::zv1::server::zwp_linux_dmabuf_v1::ZwpLinuxDmabufV1;
 use wayland_protocols::wp::linux_drm_syncobj::v1::server::wp_linux_drm_syncobj_manager_v1::WpLinuxDrmSyncobjManagerV1;
+use wayland_protocols::wp::pointer_constraints::zv1::server::zwp_pointer_constraints_v1::ZwpPointerConstraintsV1;
+use wayland_protocols::wp::relative_pointer::zv1::server::zwp_relative_pointer_manager_v1::ZwpRelativePointerManagerV1;
 use wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
 use wayland_protocols::wp::tearing_control::v1::server::wp_tearing_control_manager_v1::WpTearingControlManagerV1;
 use wayland_protocols::wp::viewporter::server::wp_viewporter::WpViewporter;
@@ -315,6 +318,9 @@ fn globals(handle: &DisplayHandle, script: &Script) {
     offer::<ZwpLinuxDmabufV1>(handle, script, script.dmabuf);
     offer::<WlSeat>(handle, script, script.seat);
     offer::<WpCursorShapeManagerV1>(handle, script, 1);
+    offer::<ZwpKeyboardShortcutsInhibitManagerV1>(handle, script, 1);
+    offer::<ZwpPointerConstraintsV1>(handle, script, 1);
+    offer::<ZwpRelativePointerManagerV1>(handle, script, 1);
     if script.syncobj {
         offer::<WpLinuxDrmSyncobjManagerV1>(handle, script, 1);
     }
@@ -350,5 +356,8 @@ plain_globals!(
     WpTearingControlManagerV1,
     ZwpIdleInhibitManagerV1,
     WpLinuxDrmSyncobjManagerV1,
-    WpCursorShapeManagerV1
+    WpCursorShapeManagerV1,
+    ZwpKeyboardShortcutsInhibitManagerV1,
+    ZwpPointerConstraintsV1,
+    ZwpRelativePointerManagerV1
 );

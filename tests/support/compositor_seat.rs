@@ -6,6 +6,20 @@ use wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_device_v1::
 use wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_manager_v1::{
     self, WpCursorShapeManagerV1,
 };
+use wayland_protocols::wp::keyboard_shortcuts_inhibit::zv1::server::{
+    zwp_keyboard_shortcuts_inhibit_manager_v1::{
+        self as inhibit_v1, ZwpKeyboardShortcutsInhibitManagerV1,
+    },
+    zwp_keyboard_shortcuts_inhibitor_v1::{self, ZwpKeyboardShortcutsInhibitorV1},
+};
+use wayland_protocols::wp::pointer_constraints::zv1::server::{
+    zwp_locked_pointer_v1::{self, ZwpLockedPointerV1},
+    zwp_pointer_constraints_v1::{self, ZwpPointerConstraintsV1},
+};
+use wayland_protocols::wp::relative_pointer::zv1::server::{
+    zwp_relative_pointer_manager_v1::{self, ZwpRelativePointerManagerV1},
+    zwp_relative_pointer_v1::{self, ZwpRelativePointerV1},
+};
 use wayland_server::protocol::{
     wl_keyboard::{self, KeyState, WlKeyboard},
     wl_pointer::{self, ButtonState, WlPointer},
@@ -25,6 +39,11 @@ pub struct Seat {
     pub pointer: Option<WlPointer>,
     /// What the pointer looks like, and by which serial number.
     pub shape: Option<(u32, Shape)>,
+    /// The compositor's own shortcuts go to the client.
+    pub inhibited: bool,
+    pub locked: bool,
+    /// Where its motions go.
+    pub motions: Option<ZwpRelativePointerV1>,
 }
 
 #[allow(dead_code, reason = "each test crate uses its own part")]
@@ -119,4 +138,43 @@ dispatch!(WpCursorShapeDeviceV1, (), |state, _r, request, _d, _i| match request 
     }
     wp_cursor_shape_device_v1::Request::Destroy => {}
     other => panic!("wp_cursor_shape_device_v1: {other:?}"),
+});
+
+dispatch!(ZwpKeyboardShortcutsInhibitManagerV1, (), |state, _r, request, _d, init| match request {
+    inhibit_v1::Request::InhibitShortcuts { id, surface, .. } => {
+        assert!(surface == state.surfaces.main().surface, "only the window has the keyboard");
+        assert!(!std::mem::replace(&mut state.seat.inhibited, true), "inhibited twice");
+        init.init(id, ());
+    }
+    other => panic!("zwp_keyboard_shortcuts_inhibit_manager_v1: {other:?}"),
+});
+
+dispatch!(ZwpKeyboardShortcutsInhibitorV1, (), |state, _r, request, _d, _i| match request {
+    zwp_keyboard_shortcuts_inhibitor_v1::Request::Destroy => state.seat.inhibited = false,
+    other => panic!("zwp_keyboard_shortcuts_inhibitor_v1: {other:?}"),
+});
+
+dispatch!(ZwpPointerConstraintsV1, (), |state, _r, request, _d, init| match request {
+    zwp_pointer_constraints_v1::Request::LockPointer { id, .. } => {
+        assert!(!std::mem::replace(&mut state.seat.locked, true), "locked twice");
+        init.init(id, ());
+    }
+    other => panic!("zwp_pointer_constraints_v1: {other:?}"),
+});
+
+dispatch!(ZwpLockedPointerV1, (), |state, _r, request, _d, _i| match request {
+    zwp_locked_pointer_v1::Request::Destroy => state.seat.locked = false,
+    other => panic!("zwp_locked_pointer_v1: {other:?}"),
+});
+
+dispatch!(ZwpRelativePointerManagerV1, (), |state, _r, request, _d, init| match request {
+    zwp_relative_pointer_manager_v1::Request::GetRelativePointer { id, .. } => {
+        state.seat.motions = Some(init.init(id, ()));
+    }
+    other => panic!("zwp_relative_pointer_manager_v1: {other:?}"),
+});
+
+dispatch!(ZwpRelativePointerV1, (), |state, _r, request, _d, _i| match request {
+    zwp_relative_pointer_v1::Request::Destroy => state.seat.motions = None,
+    other => panic!("zwp_relative_pointer_v1: {other:?}"),
 });

@@ -56,6 +56,8 @@ pub(crate) struct FakeVm {
     pub(crate) consoles: &'static [&'static str],
     /// What `RegisterListener` replies, if it is an error.
     pub(crate) refuses: Option<&'static str>,
+    /// Whether its mouse takes a place.
+    pub(crate) absolute: bool,
     /// The optional interfaces that this version of QEMU knows.
     pub(crate) knows: &'static [&'static str],
 }
@@ -67,6 +69,7 @@ pub(crate) const VM: FakeVm = FakeVm {
     uuid: "5b2f7c7e-8a3e-4f3f-9d8a-0f1e2d3c4b5a",
     consoles: &["Graphic"],
     refuses: None,
+    absolute: true,
     knows: &[MAP, DMABUF2],
 };
 
@@ -211,6 +214,10 @@ async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Tell, does: Sender<Di
                 connection.reply(&header, &owners).await.unwrap();
             }
             ("GetAll", Some(vm), None) => connection.reply(&header, &of_vm(vm)).await.unwrap(),
+            ("GetAll", Some(vm), Some(_)) if is_mouse(&call) => {
+                let mouse = HashMap::from([("IsAbsolute", Variant::new(vm.absolute))]);
+                connection.reply(&header, &mouse).await.unwrap();
+            }
             ("GetAll", Some(vm), Some(id)) => {
                 connection.reply(&header, &of_console(vm, id)).await.unwrap();
             }
@@ -264,6 +271,11 @@ async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Tell, does: Sender<Di
             }
         }
     }
+}
+
+/// Whether it is the mouse that is asked about.
+fn is_mouse(call: &Message) -> bool {
+    call.body().deserialize::<String>().unwrap() == "org.qemu.Display1.Mouse"
 }
 
 fn of_vm(vm: &FakeVm) -> HashMap<&'static str, Variant<'static>> {

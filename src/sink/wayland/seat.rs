@@ -16,9 +16,11 @@ use wayland_protocols::wp::cursor_shape::v1::client::wp_cursor_shape_device_v1::
 };
 use wayland_protocols::wp::cursor_shape::v1::client::wp_cursor_shape_manager_v1::WpCursorShapeManagerV1;
 
-use super::State;
 use super::globals::Quiet;
-use crate::frame::{Device, Input, NOTCH, Size};
+use super::grab::Grab;
+use super::keys::{Keys, Meaning};
+use super::{State, WindowOptions};
+use crate::frame::{Device, Input, NOTCH, Pointing, Size};
 use crate::port::SinkEvent;
 
 /// What compositors call one notch of a wheel where they don't say that it is one.
@@ -28,26 +30,36 @@ const UNITS_PER_NOTCH: f64 = 10.0;
 #[derive(Debug, Default)]
 pub(super) struct Seat {
     keyboard: Option<WlKeyboard>,
-    pointer: Option<WlPointer>,
+    pub(super) pointer: Option<WlPointer>,
     shapes: Option<WpCursorShapeManagerV1>,
     shape: Option<WpCursorShapeDeviceV1>,
     /// Which surface the pointer is on.
-    over: Option<WlSurface>,
+    pub(super) over: Option<WlSurface>,
     wheel: Wheel,
+    pub(super) keys: Keys,
+    pub(super) grab: Grab,
 }
 
 impl Seat {
     /// The seat of whoever looks at the window, if there is one.
-    pub(super) fn bind(globals: &GlobalList, qh: &QueueHandle<State>) -> Self {
+    pub(super) fn bind(
+        globals: &GlobalList,
+        qh: &QueueHandle<State>,
+        options: &WindowOptions,
+    ) -> Self {
+        if options.view_only {
+            return Self::default();
+        }
         // 5 brought frames of pointer events; 8 wheels finer than a notch.
-        let _seat: Option<WlSeat> = globals.bind(qh, 1..=9, Seated).ok();
+        let seat = globals.bind(qh, 1..=9, Seated).ok();
         let shapes = globals.bind(qh, 1..=1, Quiet).ok();
-        Self { shapes, ..Self::default() }
+        let grab = Grab::new(globals, qh, seat, &options.title);
+        Self { shapes, grab, ..Self::default() }
     }
 }
 
 impl State {
-    fn input(&mut self, input: Input) {
+    pub(super) fn input(&mut self, input: Input) {
         // Where the pointer was meanwhile doesn't matter.
         if let (Input::PointerAt { .. }, Some(SinkEvent::Input(last @ Input::PointerAt { .. }))) =
             (&input, self.events.back_mut())
@@ -59,11 +71,37 @@ impl State {
     }
 
     fn point(&mut self, x: f64, y: f64) {
+        if self.seat.grab.pointing == Pointing::Relative {
+            return;
+        }
         let (Some(over), Some(window)) = (&self.seat.over, &self.window) else { return };
         if let Some((place, picture)) = window.place_seen_from(over) {
             let (x, y) = to_guest(&place, picture, x, y);
             self.input(Input::PointerAt { x, y });
         }
+    }
+
+    fn key(&mut self, code: u32, pressed: bool, qh: &QueueHandle<Self>) {
+        match self.seat.keys.key(code, pressed) {
+            Meaning::Guest(code) => self.input(Input::Key { code, pressed }),
+            Meaning::Grab => {
+                self.events.push_back(SinkEvent::Left(Device::Keyboard));
+                self.set_grabbed(!self.seat.grab.grabbed(), qh);
+            }
+            Meaning::Nothing => {}
+        }
+    }
+
+    fn leave_keyboard(&mut self, qh: &QueueHandle<Self>) {
+        self.seat.keys.left();
+        self.set_grabbed(false, qh);
+        self.events.push_back(SinkEvent::Left(Device::Keyboard));
+    }
+
+    fn leave_pointer(&mut self, qh: &QueueHandle<Self>) {
+        self.seat.over = None;
+        self.lock_or_free(qh);
+        self.events.push_back(SinkEvent::Left(Device::Pointer));
     }
 
     fn turn(&mut self) {
@@ -135,7 +173,7 @@ impl Dispatch2<WlSeat, State> for Seated {
             (false, Some(_)) => {
                 let keyboard = ours.keyboard.take();
                 keyboard.filter(|keyboard| keyboard.version() >= 3).inspect(WlKeyboard::release);
-                state.events.push_back(SinkEvent::Left(Device::Keyboard));
+                state.leave_keyboard(qh);
             }
             _ => {}
         }
@@ -150,8 +188,7 @@ impl Dispatch2<WlSeat, State> for Seated {
                 ours.shape.take().inspect(WpCursorShapeDeviceV1::destroy);
                 let pointer = ours.pointer.take();
                 pointer.filter(|pointer| pointer.version() >= 3).inspect(WlPointer::release);
-                ours.over = None;
-                state.events.push_back(SinkEvent::Left(Device::Pointer));
+                state.leave_pointer(qh);
             }
             _ => {}
         }
@@ -165,19 +202,17 @@ impl Dispatch2<WlKeyboard, State> for Seated {
         _: &WlKeyboard,
         event: wl_keyboard::Event,
         _: &Connection,
-        _: &QueueHandle<State>,
+        qh: &QueueHandle<State>,
     ) {
         match event {
             wl_keyboard::Event::Key { key: code, state: WEnum::Value(how), .. } => match how {
-                KeyState::Pressed => state.input(Input::Key { code, pressed: true }),
-                KeyState::Released => state.input(Input::Key { code, pressed: false }),
+                KeyState::Pressed => state.key(code, true, qh),
+                KeyState::Released => state.key(code, false, qh),
                 // The guest repeats by itself.
                 _ => {}
             },
             // What was down when the window got the keyboard wasn't meant for the guest.
-            wl_keyboard::Event::Leave { .. } => {
-                state.events.push_back(SinkEvent::Left(Device::Keyboard));
-            }
+            wl_keyboard::Event::Leave { .. } => state.leave_keyboard(qh),
             _ => {}
         }
     }
@@ -190,7 +225,7 @@ impl Dispatch2<WlPointer, State> for Seated {
         pointer: &WlPointer,
         event: wl_pointer::Event,
         _: &Connection,
-        _: &QueueHandle<State>,
+        qh: &QueueHandle<State>,
     ) {
         use wl_pointer::Event;
         match event {
@@ -200,14 +235,18 @@ impl Dispatch2<WlPointer, State> for Seated {
                 }
                 state.seat.over = Some(surface);
                 state.point(surface_x, surface_y);
+                state.lock_or_free(qh);
             }
-            Event::Leave { .. } => {
-                state.seat.over = None;
-                state.events.push_back(SinkEvent::Left(Device::Pointer));
-            }
+            Event::Leave { .. } => state.leave_pointer(qh),
             Event::Motion { surface_x, surface_y, .. } => state.point(surface_x, surface_y),
             Event::Button { button: code, state: WEnum::Value(how), .. } => {
-                state.input(Input::Button { code, pressed: how == ButtonState::Pressed });
+                let pressed = how == ButtonState::Pressed;
+                if pressed && state.seat.grab.wants_click() {
+                    // It says only whom the pointer is for.
+                    state.set_grabbed(true, qh);
+                } else {
+                    state.input(Input::Button { code, pressed });
+                }
             }
             Event::Axis { axis, value, .. } => {
                 if let Some(axis) = index(axis) {

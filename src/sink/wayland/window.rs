@@ -113,6 +113,10 @@ impl Window {
         })
     }
 
+    pub(super) fn toplevel(&self) -> &Toplevel {
+        &self.toplevel
+    }
+
     /// The surface that the picture is on.
     pub(super) fn picture(&self) -> &WlSurface {
         &self.picture

@@ -30,7 +30,7 @@ pub(super) struct Console {
 /// Most consoles that a virtual machine is asked about.
 const CONSOLES_MAX: usize = 64;
 
-type Properties = HashMap<String, OwnedVariant>;
+pub(super) type Properties = HashMap<String, OwnedVariant>;
 
 /// The virtual machine at the other end of a p2p connection, or at `owner`.
 pub(super) async fn vm(bus: &Connection, owner: Option<String>) -> zbus::Result<Vm> {
@@ -75,7 +75,7 @@ pub(super) async fn vms(bus: &Connection) -> zbus::Result<Vec<Vm>> {
     Ok(vms)
 }
 
-async fn properties(
+pub(super) async fn properties(
     bus: &Connection,
     to: Option<&str>,
     path: &str,
@@ -85,7 +85,7 @@ async fn properties(
     reply.body().deserialize()
 }
 
-fn get<T>(properties: &Properties, name: &str) -> zbus::Result<T>
+pub(super) fn get<T>(properties: &Properties, name: &str) -> zbus::Result<T>
 where
     T: TryFrom<OwnedVariant, Error: Into<Error>>,
 {
