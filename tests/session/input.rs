@@ -270,3 +270,23 @@ fn a_mouse_that_knows_no_place_gets_the_pointer_by_a_click() {
         stage.compositor.with(|server| (!server.seat.locked).then_some(()))
     });
 }
+
+/// The guest's driver for its tablet has just started.
+#[test]
+fn a_mouse_that_learns_places_frees_the_pointer() {
+    let (mut stage, _memory) = shown_by(FakeVm { absolute: false, ..VM });
+    stage.until("QEMU's word", |stage| stage.log.has(Seen::Pointing).then_some(()));
+    stage.compositor.with(|server| {
+        server.point(10.0, 20.0);
+        server.button(LEFT_BUTTON, true);
+    });
+    stage.until("the lock", |stage| {
+        stage.compositor.with(|server| server.seat.locked.then_some(()))
+    });
+    stage.told.as_ref().unwrap().mouse(true);
+    stage.until("it to be free", |stage| {
+        stage.compositor.with(|server| (!server.seat.locked).then_some(()))
+    });
+    let moves = |server: &mut Server| server.pointer().motion(0, 4.0, 6.0);
+    told(&mut stage, moves, &[("Mouse.SetAbsPosition", 2, 3)]);
+}

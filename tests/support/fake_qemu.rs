@@ -110,7 +110,7 @@ impl Wanted {
 }
 
 /// Listeners as they get registered.
-pub(crate) struct FakeQemus(Receiver<FakeQemu>, Receiver<Did>);
+pub(crate) struct FakeQemus(Receiver<FakeQemu>, Receiver<Did>, Receiver<Connection>);
 
 /// What it was told that the user did: the method, "Keyboard.Press" say, and its two numbers (0 where it
 /// has one).
@@ -120,6 +120,16 @@ impl FakeQemus {
     /// The next one.
     pub(crate) fn next(&self) -> FakeQemu {
         self.0.recv_timeout(PATIENCE).expect("nobody registered a listener")
+    }
+
+    /// Another mouse is plugged in. Once only.
+    pub(crate) fn mouse(&self, absolute: bool) {
+        let connection = self.2.recv_timeout(PATIENCE).expect("nobody came");
+        let changed = HashMap::from([("IsAbsolute", Variant::new(absolute))]);
+        let body = ("org.qemu.Display1.Mouse", changed, Vec::<String>::new());
+        let signal =
+            Message::signal("/org/qemu/Display1/Console_0", PROPERTIES, "PropertiesChanged");
+        zbus::block_on(connection.send(&signal.build(&body).unwrap())).unwrap();
     }
 
     /// What the user did next; `None` once the client is gone.
@@ -147,15 +157,18 @@ pub(crate) fn p2p(vm: FakeVm) -> (UnixStream, FakeQemus) {
 pub(crate) fn p2p_over(stream: UnixStream, vm: FakeVm) -> FakeQemus {
     let (tell, told) = channel();
     let (does, did) = channel();
-    thread::spawn(move || zbus::block_on(serve(stream, vec![vm], Tell::Listener(tell), does)));
-    FakeQemus(told, did)
+    let (came, come) = channel();
+    let user = (does, came);
+    thread::spawn(move || zbus::block_on(serve(stream, vec![vm], Tell::Listener(tell), user)));
+    FakeQemus(told, did, come)
 }
 
 /// The same, but its listeners are sockets on which nothing was said yet.
 pub(crate) fn p2p_sockets(vm: FakeVm) -> (UnixStream, Receiver<OwnedFd>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let (tell, told) = channel();
-    thread::spawn(move || zbus::block_on(serve(ours, vec![vm], Tell::Socket(tell), channel().0)));
+    let user = (channel().0, channel().0);
+    thread::spawn(move || zbus::block_on(serve(ours, vec![vm], Tell::Socket(tell), user)));
     (theirs, told)
 }
 
@@ -171,14 +184,16 @@ pub(crate) fn bus(path: &Path, vms: Vec<FakeVm>) -> FakeQemus {
     let listener = UnixListener::bind(path).unwrap();
     let (tell, told) = channel();
     let (does, did) = channel();
+    let (came, come) = channel();
     thread::spawn(move || {
         // Ends with the test's process.
         for stream in listener.incoming() {
-            let (vms, tell, does) = (vms.clone(), Tell::Listener(tell.clone()), does.clone());
-            thread::spawn(move || zbus::block_on(serve(stream.unwrap(), vms, tell, does)));
+            let (vms, tell) = (vms.clone(), Tell::Listener(tell.clone()));
+            let user = (does.clone(), came.clone());
+            thread::spawn(move || zbus::block_on(serve(stream.unwrap(), vms, tell, user)));
         }
     });
-    FakeQemus(told, did)
+    FakeQemus(told, did, come)
 }
 
 async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Message>> {
@@ -186,12 +201,19 @@ async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Message>> {
 }
 
 /// Serves one client until it goes away.
-async fn serve(stream: UnixStream, vms: Vec<FakeVm>, tell: Tell, does: Sender<Did>) {
+async fn serve(
+    stream: UnixStream,
+    vms: Vec<FakeVm>,
+    tell: Tell,
+    (does, came): (Sender<Did>, Sender<Connection>),
+) {
     let builder = Builder::unix_stream(stream).server(Guid::generate()).p2p();
     let Ok(mut stream) = builder.build_message_stream().await else { return };
     let connection = Connection::from(&stream);
     let (want, wanted) = channel();
     let mut wanted = Some(wanted);
+    // Whoever started it may not care.
+    let _ = came.send(connection.clone());
     while let Some(Ok(call)) = next(&mut stream).await {
         if call.message_type() != Type::MethodCall {
             continue;
