@@ -4,13 +4,16 @@ mod demo;
 mod dump;
 mod exit;
 mod list;
+mod reconnect;
 mod stats;
 mod view;
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -133,22 +136,54 @@ fn log_to_stderr(verbose: u8) -> Result<(), Failure> {
     Ok(())
 }
 
-/// SIGINT and SIGTERM, as an fd that becomes readable.
-struct Signals(UnixStream);
+/// SIGINT and SIGTERM, and what else is to end a wait, as an fd that becomes readable.
+struct Signals {
+    ours: UnixStream,
+    theirs: UnixStream,
+    told: Arc<AtomicBool>,
+}
 
 impl Signals {
     fn new() -> Result<Self, Failure> {
-        let pair = || -> io::Result<UnixStream> {
+        let listen = || -> io::Result<Self> {
             let (ours, theirs) = UnixStream::pair()?;
+            ours.set_nonblocking(true)?;
+            theirs.set_nonblocking(true)?;
+            let told = Arc::default();
             for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+                // In this order, so that whoever is woken finds it told.
+                signal_hook::flag::register(signal, Arc::clone(&told))?;
                 signal_hook::low_level::pipe::register(signal, theirs.try_clone()?)?;
             }
-            Ok(ours)
+            Ok(Self { ours, theirs, told })
         };
-        pair().map(Self).map_err(|error| Failure::failed("can't listen for signals", error))
+        listen().map_err(|error| Failure::failed("can't listen for signals", error))
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.ours.as_fd()
+    }
+
+    /// Whether a signal came; the fd is readable again when something else happens.
+    fn told(&self) -> bool {
+        // What is left to read, if anything, ends the next wait.
+        let _ = (&self.ours).read(&mut [0; 64]);
+        self.told.load(Ordering::SeqCst)
+    }
+
+    /// Something by which another thread ends a wait.
+    fn waker(&self) -> Result<Waker, Failure> {
+        Ok(Waker(Arc::new(self.theirs.try_clone()?)))
+    }
+}
+
+/// Makes the fd of [`Signals`] readable.
+#[derive(Clone)]
+struct Waker(Arc<UnixStream>);
+
+impl Waker {
+    fn wake(&self) {
+        // Where it is full it is readable, and where it is closed nobody waits.
+        let _ = (&*self.0).write(b"w");
     }
 }

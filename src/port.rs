@@ -24,7 +24,8 @@ pub trait Source {
     fn send(&mut self, input: &Input);
     /// Tells the guest how large a picture is wanted; what the backend can't take is dropped.
     fn resize(&mut self, _hint: &SizeHint) {}
-    /// The session has dropped every fd of this storage, and nothing of ours reads it.
+    /// The session has dropped every fd of this storage, and nothing of ours reads it. It may be one
+    /// that an earlier source of the session announced.
     fn retired(&mut self, _storage: StorageId) {}
 }
 

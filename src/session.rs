@@ -7,6 +7,7 @@
 //! Its clock is the kernel's monotonic one ([`Instant`]): nobody can set it, and it stands still while
 //! the host is suspended, so that no deadline passes then.
 
+mod epoch;
 mod held;
 mod latency;
 mod resize;

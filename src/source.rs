@@ -63,7 +63,7 @@ pub struct ConsoleInfo {
 /// An open source.
 pub struct Opened {
     /// The source. Dropping it ends its connection.
-    pub source: Box<dyn Source>,
+    pub source: Box<dyn Source + Send>,
     /// Whose picture it is.
     pub console: ConsoleInfo,
 }

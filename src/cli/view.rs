@@ -3,11 +3,12 @@
 use clap::{Args, ValueEnum};
 
 use super::exit::Failure;
+use super::reconnect::{self, Reconnect};
 use super::stats::Reporter;
 use super::{Common, PresentArg, Signals};
 use crate::session::{Config, Options, Session, Turn};
 use crate::sink::wayland::{Content, Fit, WaylandSink, WindowOptions};
-use crate::source;
+use crate::source::{self, Opened};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -15,6 +16,7 @@ Examples:
   fanlight view                                the only VM on the session bus
   fanlight view qemu:my-vm --fullscreen        one of several, as large as the screen
   fanlight view qmp:/run/vm.sock               a QEMU started with -display dbus,p2p=yes
+  fanlight view qemu:my-vm --reconnect         over restarts of the VM, until the window is closed
   fanlight view demo:                          a simulated guest, where there is no VM
   fanlight view --present direct --stats       never copy; say what happens
   fanlight view --scale 1:1 --no-resize        a pixel is a pixel; the guest keeps its mode
@@ -45,6 +47,9 @@ pub(super) struct ViewArgs {
     /// Only look: keys and pointer don't reach the guest
     #[arg(long)]
     view_only: bool,
+    /// When the virtual machine goes away, keep the window with its last picture, and show it again when it is back
+    #[arg(long)]
+    reconnect: bool,
     /// Show frames while the screen is being drawn, where the compositor can: sooner, and torn
     #[arg(long)]
     tearing: bool,
@@ -96,10 +101,10 @@ impl From<ScaleArg> for Fit {
 
 pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
     let signals = Signals::new()?;
-    let opened = source::open(&args.common.uri()?, &source::Options::default())?;
-    let name = if opened.console.vm.is_empty() { "QEMU" } else { &opened.console.vm };
+    let uri = args.common.uri()?;
+    let Opened { source, console } = source::open(&uri, &source::Options::default())?;
     let window = WindowOptions {
-        title: format!("{name} – Fanlight"),
+        title: reconnect::title(&console),
         fullscreen: args.fullscreen.is_some(),
         output: args.fullscreen.clone().flatten(),
         fit: args.scale.into(),
@@ -113,12 +118,16 @@ pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
         .map_err(|error| Failure::failed("can't open a window", error))?;
     let config = Config { ack_deadline: args.common.ack_deadline(), ..Config::VIEWER };
     let options = Options { present: args.present.into(), config };
-    let mut session = Session::new(opened.source, sink, options);
+    let mut session = Session::new(source, sink, options);
     let mut reporter = Reporter::new(args.common.stats);
+    let again = || signals.waker().map(|waker| Reconnect::new(&uri, &console, waker));
+    let mut again = args.reconnect.then(again).transpose()?;
     let end = loop {
-        let turn = session.turn(reporter.due_in(), Some(signals.fd()))?;
+        let retry = again.as_ref().and_then(Reconnect::due_in);
+        let due = [reporter.due_in(), retry].into_iter().flatten().min();
+        let turn = session.turn(due, Some(signals.fd()))?;
         reporter.report(&session.stats(), false)?;
-        if turn == Turn::Woken {
+        if turn == Turn::Woken && signals.told() {
             break Ok(());
         }
         if let Some(reason) = session.closed() {
@@ -126,8 +135,13 @@ pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
                 Err(Failure::ended(format!("the compositor ended the window: {reason}")))
             });
         }
-        if let Some(reason) = session.lost() {
-            break Err(Failure::ended(format!("the virtual machine {name} is gone: {reason}")));
+        match (&mut again, session.lost()) {
+            (Some(again), _) => again.step(&mut session),
+            (None, Some(reason)) => {
+                let name = reconnect::name(&console);
+                break Err(Failure::ended(format!("the virtual machine {name} is gone: {reason}")));
+            }
+            (None, None) => {}
         }
     };
     reporter.report(&session.stats(), true)?;

@@ -3,7 +3,7 @@
 use super::io::{Announced, Output, Time};
 use super::mutation::Mutation;
 use super::pages::Pages;
-use super::{Current, Known, Machine, Pending, STORAGES_MAX, UPDATES_MAX};
+use super::{Current, Known, Machine, Pending, Rhythm, STORAGES_MAX, UPDATES_MAX};
 use crate::frame::{BufferId, Damage, Swap, UpdateId};
 
 impl Machine {
@@ -101,6 +101,8 @@ impl Machine {
     pub(super) fn lose(&mut self, now: Time) {
         self.lost = true;
         self.disabled_at = None;
+        // Whoever comes next draws as it will, and may be given the same inodes.
+        self.rhythm = Rhythm::default();
         for pending in self.updates.drain(..) {
             self.outbox.push_back(Output::Refuse(pending.update));
         }

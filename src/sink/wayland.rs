@@ -181,6 +181,13 @@ impl WaylandSink {
         Self::over_with(stream, options, Means { make_udmabuf, ..Means::default() })
     }
 
+    /// Calls the window this from now on.
+    pub fn set_title(&mut self, title: &str) {
+        if let Some(window) = &mut self.state.window {
+            window.set_title(title);
+        }
+    }
+
     /// As [`over`](Self::over), and with other means.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use crate::port::{Source, SourceEvent};
 /// The demo's console. The demo ends with it.
 struct DemoSource {
     // Hung up before the demo is waited for.
-    source: Box<dyn Source>,
+    source: Box<dyn Source + Send>,
     _demo: Demo,
 }
 

@@ -33,6 +33,7 @@ mod let_go;
 mod let_go_wire;
 mod modes;
 mod points;
+mod reconnects;
 mod refusals;
 mod repack;
 mod replaced;

@@ -158,6 +158,18 @@ impl Stage {
         Self { qemu: Some(listeners.next()), told: Some(listeners), ..Self::over(source, setup) }
     }
 
+    /// With the next QEMU, in the place of the one before.
+    pub fn reconnect(&mut self) {
+        let (stream, listeners) = fake_qemu::p2p(VM);
+        let uri = Uri::Qemu { bus: Bus::Session, vm: None, console: None };
+        let options =
+            source::Options { classify: fake_qemu::classify, ..source::Options::default() };
+        let source = source::open_stream(stream, &uri, &options).unwrap().source;
+        let updates = self.log.count(|seen| matches!(seen, Seen::Update(_))) as u64;
+        self.session.reconnect(Box::new(SpiedSource { source, log: self.log.clone(), updates }));
+        self.qemu = Some(listeners.next());
+    }
+
     /// With a guest that says what no QEMU does.
     pub fn scripted(setup: Setup) -> (Self, Guest) {
         let (source, guest) = script::guest();

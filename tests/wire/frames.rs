@@ -119,7 +119,7 @@ fn several_consoles_come_and_go() {
     assert_eq!((scanout.visible, scanout.transform), (WHOLE, Transform::Flipped));
 }
 
-fn next(source: &mut Box<dyn fanlight::port::Source>) -> SourceEvent {
+fn next(source: &mut Box<dyn fanlight::port::Source + Send>) -> SourceEvent {
     let end = Instant::now() + PATIENCE;
     loop {
         if let Some(event) = source.poll() {

@@ -27,7 +27,6 @@ pub(super) struct Grab {
     inhibit: Option<ZwpKeyboardShortcutsInhibitManagerV1>,
     constraints: Option<ZwpPointerConstraintsV1>,
     motions: Option<ZwpRelativePointerManagerV1>,
-    title: String,
     grabbed: bool,
     inhibitor: Option<ZwpKeyboardShortcutsInhibitorV1>,
     lock: Option<(ZwpLockedPointerV1, ZwpRelativePointerV1)>,
@@ -37,18 +36,12 @@ pub(super) struct Grab {
 }
 
 impl Grab {
-    pub(super) fn new(
-        globals: &GlobalList,
-        qh: &QueueHandle<State>,
-        seat: Option<WlSeat>,
-        title: &str,
-    ) -> Self {
+    pub(super) fn new(globals: &GlobalList, qh: &QueueHandle<State>, seat: Option<WlSeat>) -> Self {
         Self {
             seat,
             inhibit: globals.bind(qh, 1..=1, Quiet).ok(),
             constraints: globals.bind(qh, 1..=1, Quiet).ok(),
             motions: globals.bind(qh, 1..=1, Quiet).ok(),
-            title: title.to_owned(),
             ..Self::default()
         }
     }
@@ -84,13 +77,9 @@ impl State {
     pub(super) fn set_grabbed(&mut self, grabbed: bool, qh: &QueueHandle<Self>) {
         self.seat.keys.grabbed = grabbed;
         let grab = &mut self.seat.grab;
-        let Some(window) = self.window.as_ref().filter(|_| grab.grabbed != grabbed) else { return };
+        let Some(window) = self.window.as_mut().filter(|_| grab.grabbed != grabbed) else { return };
         grab.grabbed = grabbed;
-        if grabbed {
-            window.toplevel().set_title(format!("{} (Ctrl+Alt+G lets go)", grab.title));
-        } else {
-            window.toplevel().set_title(&grab.title);
-        }
+        window.set_note(grabbed.then_some("Ctrl+Alt+G lets go"));
         if let (true, Some(inhibit), Some(seat)) = (grabbed, &grab.inhibit, &grab.seat) {
             let surface = window.toplevel().wl_surface();
             grab.inhibitor = Some(inhibit.inhibit_shortcuts(surface, seat, qh, Quiet));

@@ -53,7 +53,7 @@ impl Seat {
         // 5 brought frames of pointer events; 8 wheels finer than a notch.
         let seat = globals.bind(qh, 1..=9, Seated).ok();
         let shapes = globals.bind(qh, 1..=1, Quiet).ok();
-        let grab = Grab::new(globals, qh, seat, &options.title);
+        let grab = Grab::new(globals, qh, seat);
         Self { shapes, grab, ..Self::default() }
     }
 }

@@ -55,6 +55,8 @@ pub(super) struct Window {
     resize_guest: bool,
     told: Option<SizeHint>,
     hints: Hints,
+    title: String,
+    note: Option<&'static str>,
     toplevel: Toplevel,
 }
 
@@ -109,12 +111,33 @@ impl Window {
             resize_guest: options.resize_guest,
             told: None,
             hints,
+            title: options.title.clone(),
+            note: None,
             toplevel,
         })
     }
 
     pub(super) fn toplevel(&self) -> &Toplevel {
         &self.toplevel
+    }
+
+    /// What it is called from now on.
+    pub(super) fn set_title(&mut self, title: &str) {
+        title.clone_into(&mut self.title);
+        self.say_title();
+    }
+
+    /// What its title bar says besides.
+    pub(super) fn set_note(&mut self, note: Option<&'static str>) {
+        self.note = note;
+        self.say_title();
+    }
+
+    fn say_title(&self) {
+        match self.note {
+            Some(note) => self.toplevel.set_title(format!("{} ({note})", self.title)),
+            None => self.toplevel.set_title(&self.title),
+        }
     }
 
     /// The surface that the picture is on.

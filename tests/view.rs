@@ -1,0 +1,179 @@
+//! `fanlight view` from outside: the program, a backend that comes and goes, and a compositor within the
+//! test at the other end of its socket.
+#![cfg(all(feature = "cli", feature = "wayland", feature = "demo"))]
+#![allow(missing_docs, missing_debug_implementations, unreachable_pub)]
+
+#[path = "support/compositor.rs"]
+#[allow(dead_code)]
+mod compositor;
+
+use std::io::Read;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use compositor::surfaces::Attached;
+use compositor::{Compositor, Script, Server};
+use fanlight::demo::{Demo, Settings};
+use fanlight::frame::Size;
+use rustix::io::{FdFlags, fcntl_setfd};
+
+const TITLE: &str = "demo – Fanlight";
+const RECONNECTING: &str = "demo – Fanlight (reconnecting…)";
+
+/// The program and its compositor.
+struct View {
+    child: Child,
+    compositor: Compositor,
+    /// Commits that were answered.
+    answered: usize,
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl View {
+    fn start(args: &[&str]) -> Self {
+        let (compositor, stream) = Compositor::start(Script::default());
+        // The program inherits this one, by its number.
+        fcntl_setfd(&stream, FdFlags::empty()).unwrap();
+        let child = Command::new(env!("CARGO_BIN_EXE_fanlight"))
+            .arg("view")
+            .args(args)
+            .env_clear()
+            .env("WAYLAND_SOCKET", stream.as_raw_fd().to_string())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
+        Self { child, compositor, answered: 0 }
+    }
+
+    /// Waits for so many more frames, and does for each what a compositor does.
+    fn frames(&mut self, count: usize) {
+        let until = self.answered + count;
+        let answered = &mut self.answered;
+        self.compositor.wait("frames", |server| {
+            answer(server, answered);
+            (*answered >= until).then_some(())
+        });
+    }
+
+    /// Waits until the window is called that; answers what is shown meanwhile.
+    fn called(&mut self, title: &str) {
+        let answered = &mut self.answered;
+        self.compositor.wait(title, |server| {
+            if server.surfaces.main.is_some() {
+                answer(server, answered);
+            }
+            (server.surfaces.title == title).then_some(())
+        });
+    }
+
+    fn was_blank(&self) -> bool {
+        self.compositor.with(|server| {
+            server.surfaces.shown().iter().any(|commit| commit.attached == Attached::Null)
+        })
+    }
+
+    fn close(&self) {
+        self.compositor.with(|server| server.surfaces.toplevel.as_ref().unwrap().close());
+    }
+
+    fn ends(mut self) -> (ExitStatus, String) {
+        let mut said = String::new();
+        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.child.wait().unwrap(), said)
+    }
+}
+
+/// Says of every commit since the last call that it was shown, and gives back what it took the place of.
+fn answer(server: &mut Server, answered: &mut usize) {
+    if server.surfaces.main.is_none() || server.surfaces.surfaces.len() < 2 {
+        return;
+    }
+    let Server { surfaces, .. } = server;
+    let shown = surfaces.shown();
+    for i in *answered..shown.len() {
+        shown[i].frame.as_ref().expect("each commit asks for a frame").done(0);
+        if let Some(before) = i.checked_sub(1)
+            && let Attached::Buffer(buffer) = shown[before].attached
+            && shown[i].attached != shown[before].attached
+        {
+            surfaces.buffers[buffer].buffer.release();
+        }
+    }
+    *answered = shown.len();
+}
+
+fn demo(socket: &Path) -> Demo {
+    let size = Size { width: 128, height: 96 };
+    Demo::serve(&Settings { size, ..Settings::default() }, socket).unwrap()
+}
+
+/// The user keeps the window and its picture, sees in its title what is going on, and the guest again
+/// when it is back, as often as that happens. Without it a restart of the VM would close the window.
+#[test]
+fn a_window_outlives_its_virtual_machine_and_shows_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("vm.sock");
+    let uri = format!("scanout:{}", socket.display());
+    let mut guest = demo(&socket);
+    let mut view = View::start(&[&uri, "--reconnect"]);
+    view.called(TITLE);
+    for _ in 0..2 {
+        view.frames(5);
+        drop(guest);
+        view.called(RECONNECTING);
+        guest = demo(&socket);
+        view.called(TITLE);
+    }
+    view.frames(5);
+    assert!(!view.was_blank());
+    view.close();
+    let (status, said) = view.ends();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("waiting for it to come back"), "{said}");
+}
+
+/// While nothing is there to be shown the window still listens: without it it could only be killed.
+#[test]
+fn a_window_that_waits_for_its_virtual_machine_can_be_closed() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("vm.sock");
+    let uri = format!("scanout:{}", socket.display());
+    for signal in [false, true] {
+        let guest = demo(&socket);
+        let mut view = View::start(&[&uri, "--reconnect"]);
+        view.frames(2);
+        drop(guest);
+        view.called(RECONNECTING);
+        if signal {
+            let pid = rustix::process::Pid::from_child(&view.child);
+            rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+        } else {
+            view.close();
+        }
+        let (status, said) = view.ends();
+        assert_eq!(status.code(), Some(0), "{said}");
+    }
+}
+
+/// Without the flag the program says why it ends, and scripts see that it has.
+#[test]
+fn without_reconnect_the_end_of_the_virtual_machine_is_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("vm.sock");
+    let guest = demo(&socket);
+    let mut view = View::start(&[&format!("scanout:{}", socket.display())]);
+    view.frames(2);
+    drop(guest);
+    let (status, said) = view.ends();
+    assert_eq!(status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with("fanlight: the virtual machine demo is gone: "), "{said}");
+}
