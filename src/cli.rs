@@ -61,7 +61,8 @@ enum Verb {
 /// What view and dump have in common.
 #[derive(Debug, Args)]
 struct Common {
-    /// Whose screen: qemu:, qemu:NAME-or-UUID, qemu:?console=1, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock, scanout:/path/to.sock,
+    /// Whose screen: qemu:, qemu:NAME-or-UUID, qemu:?console=1, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock,
+    /// libvirt:DOMAIN?connect=qemu:///system, scanout:/path/to.sock,
     /// demo:?mode=…&size=WxH&fps=N&buffers=2|3&freshness=off (a simulated guest; its modes: fanlight demo --help)
     #[arg(value_name = "URI", default_value = "qemu:")]
     uri: String,

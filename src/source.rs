@@ -4,6 +4,7 @@ pub mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod error;
+mod libvirt;
 mod mailbox;
 mod qemu;
 mod uri;
@@ -85,6 +86,7 @@ pub fn open(uri: &Uri, options: &Options) -> Result<Opened, SourceError> {
         Uri::Demo(settings) => demo::open(settings, options),
         #[cfg(not(feature = "demo"))]
         Uri::Demo(_) => Err(SourceError::NoDemo),
+        Uri::Libvirt { .. } => libvirt::open(uri, options),
         other => qemu::open(qemu::Target::Uri(other.clone()), options),
     }
 }
@@ -130,7 +132,8 @@ pub fn list(uri: &Uri, options: &Options) -> Result<Vec<ConsoleInfo>, SourceErro
         Uri::Scanout { path, console } => wire::list(path, *console, options),
         #[cfg(not(feature = "wire"))]
         Uri::Scanout { .. } => Err(SourceError::NotBuilt),
-        Uri::Qemu { .. } | Uri::Qmp { .. } => qemu::list(uri.clone(), options),
+        Uri::Qemu { .. } | Uri::Qmp { .. } => qemu::list(qemu::Target::Uri(uri.clone()), options),
+        Uri::Libvirt { .. } => libvirt::list(uri, options),
         // It has one, and makes it.
         Uri::Demo(_) => Ok(vec![open(uri, options)?.console]),
     }

@@ -18,7 +18,7 @@ Examples:
 
 Exit code 2 if there is no virtual machine.")]
 pub(super) struct ListArgs {
-    /// Where to look: qemu:, qemu:NAME-or-UUID, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock, scanout:/path/to.sock
+    /// Where to look: qemu:, qemu:NAME-or-UUID, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock, libvirt:DOMAIN, scanout:/path/to.sock
     #[arg(value_name = "URI", default_value = "qemu:")]
     uri: String,
     /// Print an array of objects: uri, name, uuid, console, label, type, width, height (null where not known), backend

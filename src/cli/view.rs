@@ -17,6 +17,7 @@ Examples:
   fanlight view qemu:my-vm --fullscreen        one of several, as large as the screen
   fanlight view qmp:/run/vm.sock               a QEMU started with -display dbus,p2p=yes
   fanlight view qemu:my-vm --reconnect         over restarts of the VM, until the window is closed
+  fanlight view libvirt:my-vm                  a domain of libvirt's with <graphics type='dbus'>
   fanlight view demo:                          a simulated guest, where there is no VM
   fanlight view --present direct --stats       never copy; say what happens
   fanlight view --scale 1:1 --no-resize        a pixel is a pixel; the guest keeps its mode

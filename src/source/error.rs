@@ -85,6 +85,46 @@ pub enum SourceError {
         "QEMU refused our listener ({0}): before QEMU 9.2 a console takes one viewer at a time, so close the other"
     )]
     ListenerRefused(String),
+    /// `libvirt:` without virsh.
+    #[error(
+        "there is no program virsh to ask libvirt with: install libvirt's clients (on Debian: apt install libvirt-clients)"
+    )]
+    NoVirsh,
+    /// What virsh said when it failed.
+    #[error("virsh failed ({0}): is libvirt running, and may you use it?")]
+    Virsh(String),
+    /// virsh hangs.
+    #[error("virsh did not answer within {} s: is libvirt's daemon running?", .0.as_secs_f32())]
+    VirshSilent(Duration),
+    /// libvirt knows no such domain.
+    #[error(
+        "libvirt has no domain \"{0}\": `virsh list --all` shows what it has; where that is another \
+         libvirt's, name it as in ?connect=qemu:///system"
+    )]
+    NoDomain(String),
+    /// It isn't running.
+    #[error("the domain \"{0}\" is not running: start it with `virsh start {0}`")]
+    DomainOff(String),
+    /// It has no graphics of this kind.
+    #[error(
+        "the domain \"{0}\" has no D-Bus display: add <graphics type='dbus' p2p='yes'/> to its devices \
+         (`virsh edit {0}`), and start it again"
+    )]
+    NoDbusDisplay(String),
+    /// It has one at a bus that can't be reached.
+    #[error(
+        "the D-Bus display of the domain \"{domain}\" is not at a socket (its address is \"{address}\"): \
+         write <graphics type='dbus' p2p='yes'/> instead (`virsh edit {domain}`), and start it again"
+    )]
+    DomainBus {
+        /// Its name.
+        domain: String,
+        /// What libvirt says.
+        address: String,
+    },
+    /// What virsh printed isn't what libvirt documents.
+    #[error("virsh printed what is no description of a domain ({0}): please report it")]
+    DomainXml(String),
     /// D-Bus itself failed.
     #[error("the D-Bus conversation with QEMU failed ({0}): is QEMU still running?")]
     Dbus(String),
@@ -147,6 +187,7 @@ impl SourceError {
                 | Self::NoSuchVm { .. }
                 | Self::NoSuchConsole { .. }
                 | Self::NoConsole(_)
+                | Self::NoDomain(_)
         )
     }
 }

@@ -124,14 +124,7 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
     let taken = Arc::clone(&inputs);
     let options = *options;
     let (console, thread) = on_thread(options.time_limit, move |tell| {
-        // QMP blocks; it has time limits of its own.
-        let target = match target {
-            Target::Uri(Uri::Qmp { path, console }) => {
-                let stream = qmp::connect(&path, options.time_limit / 2);
-                stream.map(|stream| Target::Stream(stream, Uri::Qmp { path, console }))
-            }
-            other => Ok(other),
-        };
+        let target = through_qmp(target, options.time_limit);
         async move {
             let attached = match target {
                 Ok(target) => attach(target, options.time_limit).await,
@@ -154,24 +147,31 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
     Ok(Opened { source: Box::new(source), console })
 }
 
-/// Lists every console that `uri` leads to.
-pub(super) fn list(uri: Uri, options: &Options) -> Result<Vec<ConsoleInfo>, SourceError> {
+/// Lists every console that `target` leads to.
+pub(super) fn list(target: Target, options: &Options) -> Result<Vec<ConsoleInfo>, SourceError> {
     let limit = options.time_limit;
     let (list, _thread) = on_thread(limit, move |tell| {
-        // QMP blocks; it has time limits of its own.
-        let stream = match &uri {
-            Uri::Qmp { path, .. } => Some(qmp::connect(path, limit / 2)),
-            _ => None,
-        };
+        let target = through_qmp(target, limit);
         async move {
-            tell(match stream {
-                Some(Ok(stream)) => list_peer(stream, &uri, limit).await,
-                Some(Err(error)) => Err(error),
-                None => list_bus(&uri, limit).await,
+            tell(match target {
+                Ok(Target::Stream(stream, uri)) => list_peer(stream, &uri, limit).await,
+                Ok(Target::Uri(uri)) => list_bus(&uri, limit).await,
+                Err(error) => Err(error),
             });
         }
     })?;
     Ok(list)
+}
+
+/// Where `target` is a QMP socket, what that leads to. QMP blocks; it has time limits of its own.
+fn through_qmp(target: Target, limit: Duration) -> Result<Target, SourceError> {
+    match target {
+        Target::Uri(Uri::Qmp { path, console }) => {
+            let stream = qmp::connect(&path, limit / 2)?;
+            Ok(Target::Stream(stream, Uri::Qmp { path, console }))
+        }
+        other => Ok(other),
+    }
 }
 
 /// The consoles of every virtual machine on a bus, or of the one that is named.

@@ -1,4 +1,4 @@
-//! What a source is called: `qemu:`, `qemu:NAME`, `qemu+unix:/path`, `qmp:/path`, `scanout:/path`, `demo:`.
+//! What a source is called: `qemu:`, `qemu:NAME`, `qemu+unix:/path`, `qmp:/path`, `libvirt:DOMAIN`, `scanout:/path`, `demo:`.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -10,7 +10,7 @@ use crate::demo::{Settings, SettingsError};
 
 /// The forms that [`Uri`] understands, for messages and help.
 pub const FORMS: &str = "qemu:, qemu:NAME-or-UUID, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock, \
-     scanout:/path/to.sock, demo:";
+     libvirt:DOMAIN, scanout:/path/to.sock, demo:";
 
 /// Names one console of one virtual machine. Parsed and printed as text; printing what was parsed
 /// gives an equal `Uri` again.
@@ -32,6 +32,15 @@ pub enum Uri {
         /// Number of the console; `None`: the first graphic one.
         console: Option<u32>,
     },
+    /// A QEMU that libvirt started, with `<graphics type='dbus'>`.
+    Libvirt {
+        /// Name, id or UUID of the domain.
+        domain: String,
+        /// libvirt's own URI of the libvirt that has it; `None`: the one that virsh chooses.
+        connect: Option<String>,
+        /// Number of the console; `None`: the first graphic one.
+        console: Option<u32>,
+    },
     /// A backend that serves guest-scanout-v1.
     Scanout {
         /// Its socket.
@@ -49,6 +58,7 @@ impl Uri {
         match self {
             Self::Qemu { console, .. }
             | Self::Qmp { console, .. }
+            | Self::Libvirt { console, .. }
             | Self::Scanout { console, .. } => *console,
             Self::Demo(_) => None,
         }
@@ -73,6 +83,9 @@ pub enum UriError {
     /// A scheme that nothing here speaks.
     #[error("the scheme \"{0}:\" is unknown: use one of {FORMS}")]
     UnknownScheme(String),
+    /// `libvirt:` without a name.
+    #[error("\"libvirt:\" needs a domain, as in libvirt:my-vm: `virsh list` shows those that run")]
+    NoDomain,
     /// A socket's path is missing or relative.
     #[error("\"{0}:\" needs the absolute path of a socket, as in {0}:/run/vm.sock")]
     NoPath(&'static str),
@@ -131,6 +144,14 @@ impl FromStr for Uri {
                 let path = decode_path("scanout", body)?;
                 Ok(Self::Scanout { path, console: options.console })
             }
+            "libvirt" => {
+                let options = Options::parse("libvirt", "connect and console", query)?;
+                let domain = decode_text(body)?;
+                if domain.is_empty() {
+                    return Err(UriError::NoDomain);
+                }
+                Ok(Self::Libvirt { domain, connect: options.connect, console: options.console })
+            }
             "demo" => Ok(Self::Demo(parse_demo(body, query)?)),
             other => Err(UriError::UnknownScheme(other.to_owned())),
         }
@@ -139,7 +160,7 @@ impl FromStr for Uri {
 
 impl fmt::Display for Uri {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (name, console) = match self {
+        let (option, console) = match self {
             Self::Qemu { bus: Bus::Session, vm, console } => {
                 f.write_str("qemu:")?;
                 encode(f, vm.as_deref().unwrap_or_default().as_bytes())?;
@@ -148,7 +169,12 @@ impl fmt::Display for Uri {
             Self::Qemu { bus: Bus::Unix(path), vm, console } => {
                 f.write_str("qemu+unix:")?;
                 encode(f, path.as_os_str().as_bytes())?;
-                (vm.as_ref(), console)
+                (vm.as_ref().map(|vm| ("name", vm)), console)
+            }
+            Self::Libvirt { domain, connect, console } => {
+                f.write_str("libvirt:")?;
+                encode(f, domain.as_bytes())?;
+                (connect.as_ref().map(|uri| ("connect", uri)), console)
             }
             Self::Qmp { path, console } => {
                 f.write_str("qmp:")?;
@@ -165,12 +191,12 @@ impl fmt::Display for Uri {
             }
             Self::Demo(settings) => return write!(f, "demo:?{settings}"),
         };
-        if let Some(name) = name {
-            f.write_str("?name=")?;
-            encode(f, name.as_bytes())?;
+        if let Some((key, value)) = option {
+            write!(f, "?{key}=")?;
+            encode(f, value.as_bytes())?;
         }
         if let Some(console) = console {
-            write!(f, "{}console={console}", if name.is_some() { '&' } else { '?' })?;
+            write!(f, "{}console={console}", if option.is_some() { '&' } else { '?' })?;
         }
         Ok(())
     }
@@ -180,6 +206,7 @@ impl fmt::Display for Uri {
 #[derive(Default)]
 struct Options {
     name: Option<String>,
+    connect: Option<String>,
     console: Option<u32>,
 }
 
@@ -196,6 +223,9 @@ impl Options {
                 }
                 "name" if known.contains("name") => {
                     options.name.replace(decode_text(value)?).is_some()
+                }
+                "connect" if known.contains("connect") => {
+                    options.connect.replace(decode_text(value)?).is_some()
                 }
                 _ => {
                     return Err(UriError::UnknownOption { scheme, key: key.to_owned(), known });
@@ -242,7 +272,7 @@ fn decode_text(text: &str) -> Result<String, UriError> {
 }
 
 /// Undoes percent-encoding; `None` for a percent sign without two hex digits after it.
-fn decode(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let digit = |byte: Option<u8>| char::from(byte?).to_digit(16);
     let mut bytes = text.bytes();
     let mut out = Vec::with_capacity(text.len());
@@ -285,6 +315,8 @@ mod tests {
             "qemu+unix:/run/a%20b?name=vm&console=1",
             "qmp:/tmp/qmp.sock",
             "qmp:/tmp/qmp%FF.sock?console=3",
+            "libvirt:my-vm",
+            "libvirt:two%20words?connect=qemu:///system&console=1",
             "scanout:/run/vm.sock",
             "scanout:/run/vm.sock?console=1",
             "demo:",
@@ -306,7 +338,10 @@ mod tests {
     fn each_mistake_is_named() {
         for (text, part) in [
             ("my-vm", "has no scheme"),
-            ("libvirt:vm", "\"libvirt:\" is unknown: use one of qemu:,"),
+            ("vbox:vm", "\"vbox:\" is unknown: use one of qemu:,"),
+            ("libvirt:", "needs a domain, as in libvirt:my-vm"),
+            ("libvirt:vm?name=a", "it takes connect and console"),
+            ("qemu:?connect=qemu:///system", "\"connect\" is no option"),
             ("spice:x", "\"spice:\" is unknown"),
             ("qmp:", "absolute path"),
             ("scanout:vm.sock", "absolute path"),
