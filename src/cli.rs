@@ -4,6 +4,7 @@ mod demo;
 mod dump;
 mod exit;
 mod list;
+mod pick;
 mod reconnect;
 mod stats;
 mod view;

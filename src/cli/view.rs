@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::exit::Failure;
+use super::pick;
 use super::reconnect::{self, Reconnect};
 use super::stats::Reporter;
 use super::{Common, PresentArg, Signals};
@@ -13,7 +14,7 @@ use crate::source::{self, Opened};
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
-  fanlight view                                the only VM on the session bus
+  fanlight view                                the only VM on the session bus; asks if there are several
   fanlight view qemu:my-vm --fullscreen        one of several, as large as the screen
   fanlight view qmp:/run/vm.sock               a QEMU started with -display dbus,p2p=yes
   fanlight view qemu:my-vm --reconnect         over restarts of the VM, until the window is closed
@@ -102,8 +103,15 @@ impl From<ScaleArg> for Fit {
 
 pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
     let signals = Signals::new()?;
-    let uri = args.common.uri()?;
-    let Opened { source, console } = source::open(&uri, &source::Options::default())?;
+    let mut uri = args.common.uri()?;
+    let limits = source::Options::default();
+    let Opened { source, console } = match source::open(&uri, &limits) {
+        Ok(opened) => opened,
+        Err(error) => {
+            uri = pick::instead(&uri, error, &signals)?;
+            source::open(&uri, &limits)?
+        }
+    };
     let window = WindowOptions {
         title: reconnect::title(&console),
         fullscreen: args.fullscreen.is_some(),
