@@ -39,7 +39,12 @@ fn main() -> ExitCode {
         ("another_libvirt_can_be_named", another_libvirt_can_be_named),
         ("each_mistake_is_a_sentence_with_what_helps", each_mistake_is_a_sentence_with_what_helps),
     ];
-    let run = |test: fn()| move || -> Result<(), Failed> { Ok(test()) };
+    let run = |test: fn()| {
+        move || -> Result<(), Failed> {
+            test();
+            Ok(())
+        }
+    };
     let trials = trials.map(|(name, test)| Trial::test(name, run(test)));
     libtest_mimic::run(&Arguments::from_args(), trials.into()).exit_code()
 }

@@ -121,7 +121,7 @@ fn a_connection_that_is_replaced_alive_is_as_good_as_lost() {
     stage.until("the new picture", |stage| {
         let shown = stage.compositor.with(|server| {
             let last = *server.surfaces.shown().last().unwrap();
-            last.attached.clone()
+            last.attached
         });
         let Attached::Buffer(buffer) = shown else { return None };
         (stage.dmabuf(buffer).is_none() && stage.pixels(buffer) == colours(&memories[3].rows()))
