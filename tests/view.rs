@@ -108,6 +108,8 @@ fn answer(server: &mut Server, answered: &mut usize) {
         }
     }
     *answered = shown.len();
+    // It may say nothing more before it has heard this.
+    server.display.flush_clients().unwrap();
 }
 
 fn demo(socket: &Path) -> Demo {
