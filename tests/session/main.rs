@@ -25,6 +25,8 @@ mod ends;
 mod faults;
 mod hostile;
 mod input;
+#[cfg(all(feature = "wire", feature = "serve"))]
+mod input_wire;
 mod keeper;
 mod late;
 mod layouts;
