@@ -34,17 +34,15 @@ use wayland_client::{Connection, EventQueue, QueueHandle};
 
 pub use connect::WaylandError;
 pub use fit::Fit;
-pub use options::{Content, WindowOptions};
+pub use options::{Content, Means, WindowOptions};
 pub use sync::{OpenTimelines, Timeline, Timelines, kernel_timelines};
 pub use targets::MakeUdmabuf;
 
 use super::late::Late;
 pub use crate::convert::blit::OpenBlitter;
-use crate::convert::blit::gpu;
 use crate::convert::cpu::visible_damage;
 use crate::frame::{Damage, Pointing, Rect, Size, StorageId, Transform};
 use crate::port::{Buffer, CommitId, ImportId, Sink, SinkEvent};
-use crate::sys::create_udmabuf;
 use connect::{dispatch_reason, wire_reason};
 use dmabuf::Offer;
 use globals::Globals;
@@ -59,23 +57,6 @@ use window::Window;
 
 /// A compositor that talks without end is interrupted after so many reads.
 const READS_MAX: u32 = 64;
-
-/// Where a window gets what it needs besides its compositor; tests pass others.
-#[derive(Clone, Copy, Debug)]
-pub struct Means {
-    /// What makes dma-bufs of our own memory.
-    pub make_udmabuf: MakeUdmabuf,
-    /// What finds a maker of timelines.
-    pub open_timelines: OpenTimelines,
-    /// What finds a GPU to copy with.
-    pub open_blitter: OpenBlitter,
-}
-
-impl Default for Means {
-    fn default() -> Self {
-        Self { make_udmabuf: create_udmabuf, open_timelines: kernel_timelines, open_blitter: gpu }
-    }
-}
 
 /// A window that shows frames.
 ///

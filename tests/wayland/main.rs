@@ -7,6 +7,7 @@ mod compositor;
 
 mod copies;
 mod direct;
+mod fake_gpu;
 mod gpu;
 mod offers;
 mod scale;

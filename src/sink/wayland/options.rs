@@ -1,9 +1,13 @@
-//! What is wanted of a window.
+//! What is wanted of a window, and what it is made with.
 
 use std::time::Duration;
 
 use super::fit::Fit;
+use super::sync::{OpenTimelines, kernel_timelines};
+use super::targets::MakeUdmabuf;
+use crate::convert::blit::{OpenBlitter, gpu};
 use crate::frame::Size;
+use crate::sys::create_udmabuf;
 
 /// What a guest mostly shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,5 +64,22 @@ impl Default for WindowOptions {
             view_only: false,
             time_limit: Duration::from_secs(10),
         }
+    }
+}
+
+/// Where a window gets what it needs besides its compositor; tests pass others.
+#[derive(Clone, Copy, Debug)]
+pub struct Means {
+    /// What makes dma-bufs of our own memory.
+    pub make_udmabuf: MakeUdmabuf,
+    /// What finds a maker of timelines.
+    pub open_timelines: OpenTimelines,
+    /// What finds a GPU to copy with.
+    pub open_blitter: OpenBlitter,
+}
+
+impl Default for Means {
+    fn default() -> Self {
+        Self { make_udmabuf: create_udmabuf, open_timelines: kernel_timelines, open_blitter: gpu }
     }
 }
