@@ -15,8 +15,6 @@ use std::fmt;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use rustix::event::{EventfdFlags, eventfd};
-
 pub use error::SourceError;
 pub use uri::{Bus, FORMS, Uri, UriError};
 
@@ -116,6 +114,7 @@ const NO_FDS: &str = "file descriptors of the guest's buffers didn't arrive, bec
 /// Whether this process may open no more fds. The kernel then drops those that messages bring.
 #[cfg(feature = "wire")]
 fn out_of_fds() -> bool {
+    use rustix::event::{EventfdFlags, eventfd};
     eventfd(0, EventfdFlags::CLOEXEC).is_err()
 }
 

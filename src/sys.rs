@@ -9,7 +9,7 @@ mod memfd;
 mod nodes;
 mod syncobj;
 
-pub use classify::{Classify, ClassifyError, Identity, classify, storage};
+pub use classify::{Classify, ClassifyError, Identity, classify, plane_fd, plane_size, storage};
 pub use dmabuf::{
     PageRange, RANGES_MAX, ReadAccess, WriteAccess, create_udmabuf, create_udmabuf_list,
     export_sync_file, is_being_written, udmabuf_available, udmabuf_limits,

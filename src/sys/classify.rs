@@ -116,6 +116,22 @@ pub fn storage(fds: Vec<OwnedFd>, classify: Classify) -> Result<Storage, Classif
     })
 }
 
+/// The fd that a plane of a storage lies in.
+pub fn plane_fd(storage: &Storage, plane: usize) -> BorrowedFd<'_> {
+    storage.fds.get(plane).unwrap_or(&storage.fds[0]).as_fd()
+}
+
+/// How many bytes it has.
+///
+/// # Errors
+/// If it has an fd of its own, and the kernel doesn't say.
+pub fn plane_size(storage: &Storage, plane: usize) -> io::Result<u64> {
+    match storage.fds.get(plane) {
+        Some(fd) if plane > 0 => Ok(seek(fd, SeekFrom::End(0))?),
+        _ => Ok(storage.size),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

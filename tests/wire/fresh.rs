@@ -18,7 +18,7 @@ const BYTES: usize = (SIZE.width * SIZE.height * 4) as usize;
 
 /// A stand-in for a udmabuf: has what the pages had when it was made. So a page that was replaced
 /// shows its old content through it, as through a real one; each frame is drawn before.
-fn stand_in(ranges: &[PageRange<'_>]) -> io::Result<OwnedFd> {
+pub(crate) fn stand_in(ranges: &[PageRange<'_>]) -> io::Result<OwnedFd> {
     let mut bytes = vec![0; 4096];
     rustix::io::pread(ranges[0].memfd, &mut bytes, ranges[0].offset)?;
     sealed_copy("stand-in", &bytes)

@@ -1,28 +1,21 @@
 //! What is left over after very many frames: nothing. Each in a process of its own, so that all of it
 //! can be counted.
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use fanlight::frame::{BufferId, Rect, Size, Transform};
 use fanlight::serve::{self, Answer, GuestMemory, Memory, ServeError};
-use fanlight::sys::{PageRange, own_memfd, sealed_copy};
+use fanlight::sys::{own_memfd, sealed_copy};
 use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::alone::{alone, open_now};
 use crate::backend::{CALM, Picture, SIZE, Stage, layout};
+use crate::fresh::stand_in;
 
 const FRAMES: u32 = 10_000;
 /// After so many frames all is there that stays.
 const WARM: u32 = 200;
-
-/// A stand-in for a udmabuf: has what the pages had when it was made.
-fn stand_in(ranges: &[PageRange<'_>]) -> io::Result<OwnedFd> {
-    let mut bytes = vec![0; 4096];
-    rustix::io::pread(ranges[0].memfd, &mut bytes, ranges[0].offset)?;
-    sealed_copy("stand-in", &bytes)
-}
 
 /// A guest whose two buffers are one page each of its RAM.
 struct Guest {

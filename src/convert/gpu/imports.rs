@@ -1,14 +1,14 @@
 //! The guest's memory as textures.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 
 use glow::{HasContext, NativeTexture};
-use rustix::fs::{SeekFrom, seek};
 
 use super::egl::{Display, Image};
 use super::painter::{Kind, Painter};
 use crate::frame::{Layout, Memory, Modifier, PLANES_MAX, Storage, StorageId};
+use crate::sys::{plane_fd, plane_size};
 
 /// Storages and layouts that are known at once; past that the oldest is imported again.
 const IMPORTS_MAX: usize = 16;
@@ -106,7 +106,7 @@ fn import(
     if !painter.draws(kind) {
         return Err(format!("its driver can't draw from memory of format {}", layout.format));
     }
-    let image = display.image(layout, |plane| plane_fd(storage, plane).as_fd())?;
+    let image = display.image(layout, |plane| plane_fd(storage, plane))?;
     Ok(Imported { image, texture: painter.texture(kind)?, kind })
 }
 
@@ -131,11 +131,6 @@ fn unknown(layout: &Layout) -> String {
     format!("its driver knows no {} with modifier {}", layout.format, layout.modifier)
 }
 
-/// The fd that a plane lies in.
-fn plane_fd(storage: &Storage, plane: usize) -> &OwnedFd {
-    storage.fds.get(plane).unwrap_or(&storage.fds[0])
-}
-
 /// Whatever a driver might believe unseen. There is at least one fd.
 fn check(storage: &Storage, layout: &Layout, edge_max: u32) -> Result<(), String> {
     let Layout { size, modifier, planes, plane_count, .. } = layout;
@@ -157,12 +152,7 @@ fn check(storage: &Storage, layout: &Layout, edge_max: u32) -> Result<(), String
                 plane.stride
             ));
         }
-        let fd = plane_fd(storage, index);
-        let size = if std::ptr::eq(fd, &raw const storage.fds[0]) {
-            storage.size
-        } else {
-            seek(fd, SeekFrom::End(0)).map_err(|_| format!("plane {index} has no size"))?
-        };
+        let size = plane_size(storage, index).map_err(|_| format!("plane {index} has no size"))?;
         // How many rows the others have is the format's matter, which the driver knows.
         let rows = if index == 0 { height } else { 1 };
         let end = u64::from(plane.offset) + u64::from(plane.stride) * u64::from(rows);

@@ -1,9 +1,8 @@
 //! The guest's own memory as wl_buffers.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 
-use rustix::fs::{SeekFrom, seek};
 use smithay_client_toolkit::dispatch2::Dispatch2;
 use wayland_client::protocol::wl_buffer::WlBuffer;
 use wayland_client::{Connection, QueueHandle};
@@ -18,6 +17,7 @@ use super::globals::int;
 use super::lease::{Lease, Leased};
 use crate::frame::{Layout, Memory, Modifier, PLANES_MAX, Size, Storage, StorageId, Transform};
 use crate::port::{Buffer, ImportId, SinkEvent};
+use crate::sys::{plane_fd, plane_size};
 
 /// Longest edge that is shown: what a viewport's fractions of 1/256 pixel and any GPU can still take.
 const EDGE_MAX: u32 = 1 << 16;
@@ -94,7 +94,7 @@ impl Imports {
             Ok(modifier) => modifier,
             Err(reason) => return refused(reason),
         };
-        let params = ask(dmabuf, qh, layout, modifier, |plane| plane_fd(storage, plane).as_fd());
+        let params = ask(dmabuf, qh, layout, modifier, |plane| plane_fd(storage, plane));
         let state = Progress::Asked(params);
         self.0.push(Import { id, _storage: Rc::clone(storage), state });
         None
@@ -145,11 +145,6 @@ impl Imports {
     }
 }
 
-/// The fd that a plane lies in.
-fn plane_fd(storage: &Storage, plane: usize) -> &OwnedFd {
-    storage.fds.get(plane).unwrap_or(&storage.fds[0])
-}
-
 /// Whatever a compositor would end the connection for, instead of just saying no.
 fn check(layout: &Layout, storage: &Storage) -> Result<(), String> {
     let Size { width, height } = layout.size;
@@ -161,12 +156,7 @@ fn check(layout: &Layout, storage: &Storage) -> Result<(), String> {
         return Err(format!("a buffer of {count} planes can't be shown"));
     }
     for (index, plane) in layout.planes.iter().enumerate().take(count) {
-        let fd = plane_fd(storage, index);
-        let size = if std::ptr::eq(fd, &raw const storage.fds[0]) {
-            storage.size
-        } else {
-            seek(fd, SeekFrom::End(0)).map_err(|_| format!("plane {index} has no size"))?
-        };
+        let size = plane_size(storage, index).map_err(|_| format!("plane {index} has no size"))?;
         let rows = if index == 0 { height } else { 1 };
         let end = u64::from(plane.offset) + u64::from(plane.stride) * u64::from(rows);
         if plane.stride == 0 || end > size || plane.offset.checked_add(plane.stride).is_none() {
