@@ -1,0 +1,113 @@
+//! What `view` can be told.
+
+use clap::{Args, ValueEnum};
+
+use crate::cli::{Common, PresentArg};
+use crate::sink::wayland::{Content, Fit, WindowOptions};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fanlight view                                the only VM on the session bus; asks if there are several
+  fanlight view qemu:my-vm --fullscreen        one of several, as large as the screen
+  fanlight view qmp:/run/vm.sock               a QEMU started with -display dbus,p2p=yes
+  fanlight view qemu:my-vm --reconnect         over restarts of the VM, until the window is closed
+  fanlight view libvirt:my-vm                  a domain of libvirt's with <graphics type='dbus'>
+  fanlight view demo:                          a simulated guest, where there is no VM
+  fanlight view --present direct --stats       never copy; say what happens
+  fanlight view --scale 1:1 --no-resize        a pixel is a pixel; the guest keeps its mode
+
+Ctrl+Alt+G gives the guest every key, the compositor's shortcuts too, and takes that back.
+Until then Ctrl+Alt+End is its Ctrl+Alt+Delete, and Ctrl+Alt+1 to Ctrl+Alt+= are Ctrl+Alt+F1 to F12.
+
+Without --present, the guest's memory itself is given to the compositor when the guest flips between
+buffers, and a copy of it when the guest draws into the buffer that is shown.
+
+The window has the guest's size, pixel by pixel, until you resize it, maximize it or make it
+fullscreen. From then on the guest is asked to take the window's size, unless --no-resize is given.")]
+pub(in crate::cli) struct ViewArgs {
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// How the guest's memory reaches the compositor
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) present: PresentArg,
+    /// Begin as large as the screen; on this one, if its connector is named (DP-1, …)
+    #[arg(long, value_name = "OUTPUT", num_args = 0..=1, require_equals = true)]
+    fullscreen: Option<Option<String>>,
+    /// How the picture fills the window where they differ in size
+    #[arg(long, value_enum, default_value = "fit")]
+    scale: ScaleArg,
+    /// Don't ask the guest to take the window's size
+    #[arg(long)]
+    no_resize: bool,
+    /// Only look: keys and pointer don't reach the guest
+    #[arg(long)]
+    view_only: bool,
+    /// When the virtual machine goes away, keep the window with its last picture, and show it again when it is back
+    #[arg(long)]
+    pub(super) reconnect: bool,
+    /// Show frames while the screen is being drawn, where the compositor can: sooner, and torn
+    #[arg(long)]
+    tearing: bool,
+    /// What the guest mostly shows, for compositors and screens that treat that specially
+    #[arg(long, value_enum, value_name = "KIND")]
+    content: Option<ContentArg>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ContentArg {
+    Photo,
+    Video,
+    Game,
+}
+
+impl From<ContentArg> for Content {
+    fn from(arg: ContentArg) -> Self {
+        match arg {
+            ContentArg::Photo => Self::Photo,
+            ContentArg::Video => Self::Video,
+            ContentArg::Game => Self::Game,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ScaleArg {
+    /// As large as the window allows, its aspect kept
+    Fit,
+    /// Whole device pixels for each of the guest's, as many as fit
+    Integer,
+    /// One device pixel for each of the guest's, as long as they fit
+    #[value(name = "1:1")]
+    OneToOne,
+    /// The whole window, whatever becomes of the aspect
+    Stretch,
+}
+
+impl From<ScaleArg> for Fit {
+    fn from(arg: ScaleArg) -> Self {
+        match arg {
+            ScaleArg::Fit => Self::Aspect,
+            ScaleArg::Integer => Self::Integer,
+            ScaleArg::OneToOne => Self::OneToOne,
+            ScaleArg::Stretch => Self::Stretch,
+        }
+    }
+}
+
+impl ViewArgs {
+    /// What a window is to be like that has this title.
+    pub(super) fn window(&self, title: String) -> WindowOptions {
+        WindowOptions {
+            title,
+            fullscreen: self.fullscreen.is_some(),
+            output: self.fullscreen.clone().flatten(),
+            fit: self.scale.into(),
+            resize_guest: !self.no_resize,
+            tearing: self.tearing,
+            content: self.content.map(Into::into),
+            view_only: self.view_only,
+            ..WindowOptions::default()
+        }
+    }
+}
