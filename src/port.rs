@@ -250,6 +250,8 @@ pub enum SinkEvent {
     Input(Input),
     /// That device is elsewhere now: what is held on it counts as let go.
     Left(Device),
+    /// The user wants something of whoever runs the session; the sink says what.
+    Wanted,
     /// The user closed the sink, or (with a reason) it broke. The last event.
     Closed(Option<String>),
 }

@@ -334,6 +334,8 @@ impl<K: Sink> Session<K> {
             SinkEvent::Resized(hint) => self.resize.want(hint, self.now()),
             SinkEvent::Input(input) => self.pass_on(&input),
             SinkEvent::Left(device) => self.let_go(device),
+            // The turn that it ends is all that it is for.
+            SinkEvent::Wanted => {}
             SinkEvent::Closed(reason) => {
                 self.let_go_of_all();
                 self.closed = Some(reason);

@@ -52,6 +52,15 @@ fn an_unknown_scheme_is_named_beside_the_known_ones() {
 }
 
 #[test]
+fn hotkeys_that_do_not_exist_are_named_beside_those_that_do() {
+    let fails = |hotkey, words: &[&str]| fails(&["view", "--hotkey", hotkey], 2, words);
+    fails("foo=f1", &["unknown hotkey \"foo\"", "grab, fullscreen, hud, screenshot"]);
+    fails("grab=ctrl+foo", &["unknown key \"foo\"", "rightctrl"]);
+    fails("hud=f11", &["F11", "fullscreen and hud", "none"]);
+    fails("f11", &["ACTION=KEYS"]);
+}
+
+#[test]
 fn a_missing_socket_is_named() {
     for verb in ["view", "list"] {
         fails(&[verb, "qmp:/nowhere/vm.sock"], 1, &["/nowhere/vm.sock", "-qmp unix:"]);

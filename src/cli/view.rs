@@ -13,6 +13,7 @@ use head::Head;
 
 pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
     let signals = Signals::new()?;
+    let window = args.window()?;
     let mut uri = args.common.uri()?;
     let limits = source::Options::default();
     let opened = match source::open(&uri, &limits) {
@@ -22,5 +23,5 @@ pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
             source::open(&uri, &limits)?
         }
     };
-    Head::open(args, &uri, opened, &signals)?.run()
+    Head::open(args, &window, &uri, opened, &signals)?.run()
 }

@@ -11,7 +11,9 @@ mod fit;
 mod globals;
 mod grab;
 mod hints;
+mod hotkeys;
 mod imports;
+mod key_names;
 mod keys;
 mod lease;
 mod options;
@@ -34,6 +36,7 @@ use wayland_client::{Connection, EventQueue, QueueHandle};
 
 pub use connect::WaylandError;
 pub use fit::Fit;
+pub use hotkeys::{Action, Hotkey, HotkeyError, Hotkeys};
 pub use options::{Content, Means, WindowOptions};
 pub use sync::{OpenTimelines, Timeline, Timelines, kernel_timelines};
 pub use targets::MakeUdmabuf;
@@ -167,6 +170,12 @@ impl WaylandSink {
         if let Some(window) = &mut self.state.window {
             window.set_title(title);
         }
+    }
+
+    /// What the user has asked for by a hotkey and the sink doesn't do by itself, in order. There may be
+    /// something after each [`SinkEvent::Wanted`], which ends a session's turn.
+    pub fn wanted(&mut self) -> Option<Action> {
+        self.state.seat.wanted.pop_front()
     }
 
     /// As [`over`](Self::over), and with other means.

@@ -39,6 +39,7 @@ dispatch!(XdgToplevel, (), |state, _r, request, _d, _i| match request {
         state.surfaces.fullscreen = true;
         state.desktop.fullscreen_on = output.map(|output| *output.data::<usize>().unwrap());
     }
+    xdg_toplevel::Request::UnsetFullscreen => state.surfaces.fullscreen = false,
     xdg_toplevel::Request::SetMinSize { .. } | xdg_toplevel::Request::Destroy => {}
     other => panic!("xdg_toplevel: {other:?}"),
 });

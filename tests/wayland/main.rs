@@ -9,6 +9,7 @@ mod copies;
 mod direct;
 mod fake_gpu;
 mod gpu;
+mod hotkeys;
 mod offers;
 mod scale;
 mod sync;

@@ -280,16 +280,3 @@ fn the_screen_stays_on_as_long_as_the_window_is_fullscreen() {
         });
     }
 }
-
-#[test]
-fn who_only_looks_asks_for_no_keys() {
-    for view_only in [false, true] {
-        let options = WindowOptions { view_only, ..WindowOptions::default() };
-        let mut stage = Stage::try_open(Script::default(), &options, NO_UDMABUF).unwrap();
-        stage.show(1, &untouchable(SIZE), 0);
-        stage.shown(1);
-        let seat =
-            |server: &mut Server| (server.seat.keyboard.is_some(), server.seat.pointer.is_some());
-        assert_eq!(stage.compositor.with(seat), (!view_only, !view_only));
-    }
-}

@@ -2,8 +2,9 @@
 
 use clap::{Args, ValueEnum};
 
+use crate::cli::exit::Failure;
 use crate::cli::{Common, PresentArg};
-use crate::sink::wayland::{Content, Fit, WindowOptions};
+use crate::sink::wayland::{Content, Fit, Hotkeys, WindowOptions};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -16,9 +17,20 @@ Examples:
   fanlight view demo:                          a simulated guest, where there is no VM
   fanlight view --present direct --stats       never copy; say what happens
   fanlight view --scale 1:1 --no-resize        a pixel is a pixel; the guest keeps its mode
+  fanlight view --hotkey grab=rightctrl        the right Ctrl key grabs and lets go
 
-Ctrl+Alt+G gives the guest every key, the compositor's shortcuts too, and takes that back.
-Until then Ctrl+Alt+End is its Ctrl+Alt+Delete, and Ctrl+Alt+1 to Ctrl+Alt+= are Ctrl+Alt+F1 to F12.
+Hotkeys:
+  grab        Ctrl+Alt+G   every key is the guest's, the compositor's shortcuts too; or no longer
+  fullscreen  F11          as large as the screen; or as before
+  hud         F12          what is known of the picture, above it
+  screenshot  Ctrl+Alt+S   the guest's picture, into a file
+
+--hotkey ACTION=KEYS changes one: modifiers (ctrl, alt, altgr, shift, super) and a key, joined by +,
+or none, so that the guest has the key; grab=none grabs nothing. Keys are places on the keyboard and
+have evdev's names without KEY_: a, 1, f11, pageup, kpenter, scrolllock, rightctrl.
+
+While grabbed all keys but that of grab are the guest's. Until then Ctrl+Alt+End is its
+Ctrl+Alt+Delete, and Ctrl+Alt+1 to Ctrl+Alt+= are its Ctrl+Alt+F1 to F12.
 
 Without --present, the guest's memory itself is given to the compositor when the guest flips between
 buffers, and a copy of it when the guest draws into the buffer that is shown.
@@ -43,6 +55,9 @@ pub(in crate::cli) struct ViewArgs {
     /// Only look: keys and pointer don't reach the guest
     #[arg(long)]
     view_only: bool,
+    /// Other keys for what the viewer does itself (see below); may be repeated
+    #[arg(long = "hotkey", value_name = "ACTION=KEYS")]
+    hotkeys: Vec<String>,
     /// When the virtual machine goes away, keep the window with its last picture, and show it again when it is back
     #[arg(long)]
     pub(super) reconnect: bool,
@@ -96,10 +111,10 @@ impl From<ScaleArg> for Fit {
 }
 
 impl ViewArgs {
-    /// What a window is to be like that has this title.
-    pub(super) fn window(&self, title: String) -> WindowOptions {
-        WindowOptions {
-            title,
+    /// What windows are to be like.
+    pub(super) fn window(&self) -> Result<WindowOptions, Failure> {
+        let hotkeys = self.hotkeys.iter().map(String::as_str);
+        Ok(WindowOptions {
             fullscreen: self.fullscreen.is_some(),
             output: self.fullscreen.clone().flatten(),
             fit: self.scale.into(),
@@ -107,7 +122,8 @@ impl ViewArgs {
             tearing: self.tearing,
             content: self.content.map(Into::into),
             view_only: self.view_only,
+            hotkeys: Hotkeys::changed(hotkeys).map_err(Failure::usage)?,
             ..WindowOptions::default()
-        }
+        })
     }
 }

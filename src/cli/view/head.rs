@@ -6,7 +6,7 @@ use crate::cli::exit::Failure;
 use crate::cli::reconnect::{self, Reconnect};
 use crate::cli::stats::Reporter;
 use crate::session::{Config, Options, Session, Turn};
-use crate::sink::wayland::WaylandSink;
+use crate::sink::wayland::{Action, WaylandSink, WindowOptions};
 use crate::source::{Opened, Uri};
 
 /// A window that shows a console until either ends.
@@ -23,12 +23,14 @@ impl<'a> Head<'a> {
     /// Opens a window for `opened`, which was asked for as `uri`.
     pub(super) fn open(
         args: &ViewArgs,
+        window: &WindowOptions,
         uri: &Uri,
         opened: Opened,
         signals: &'a Signals,
     ) -> Result<Self, Failure> {
         let Opened { source, console } = opened;
-        let sink = WaylandSink::connect(&args.window(reconnect::title(&console)))
+        let window = WindowOptions { title: reconnect::title(&console), ..window.clone() };
+        let sink = WaylandSink::connect(&window)
             .map_err(|error| Failure::failed("can't open a window", error))?;
         let config = Config { ack_deadline: args.common.ack_deadline(), ..Config::VIEWER };
         let options = Options { present: args.present.into(), config };
@@ -60,6 +62,14 @@ impl<'a> Head<'a> {
         let due = [reporter.due_in(), retry].into_iter().flatten().min();
         let turn = session.turn(due, Some(signals.fd()))?;
         reporter.report(&session.stats(), false)?;
+        while let Some(action) = session.sink().wanted() {
+            match action {
+                Action::Hud => {}
+                Action::Screenshot => {}
+                // The window's own.
+                Action::Grab | Action::Fullscreen => {}
+            }
+        }
         if turn == Turn::Woken && signals.told() {
             return Ok(Some(Ok(())));
         }

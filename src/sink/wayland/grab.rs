@@ -16,8 +16,9 @@ use wayland_protocols::wp::relative_pointer::zv1::client::zwp_relative_pointer_v
     self, ZwpRelativePointerV1,
 };
 
-use super::State;
 use super::globals::Quiet;
+use super::hotkeys::Action;
+use super::{State, WindowOptions};
 use crate::frame::{Input, Pointing};
 
 /// What can be grabbed, and what is.
@@ -36,7 +37,16 @@ pub(super) struct Grab {
 }
 
 impl Grab {
-    pub(super) fn new(globals: &GlobalList, qh: &QueueHandle<State>, seat: Option<WlSeat>) -> Self {
+    /// Nothing is grabbed where nothing reaches the guest, or no key would let go.
+    pub(super) fn new(
+        globals: &GlobalList,
+        qh: &QueueHandle<State>,
+        seat: Option<WlSeat>,
+        options: &WindowOptions,
+    ) -> Self {
+        if options.view_only || options.hotkeys.of(Action::Grab).is_none() {
+            return Self::default();
+        }
         Self {
             seat,
             inhibit: globals.bind(qh, 1..=1, Quiet).ok(),
@@ -79,7 +89,8 @@ impl State {
         let grab = &mut self.seat.grab;
         let Some(window) = self.window.as_mut().filter(|_| grab.grabbed != grabbed) else { return };
         grab.grabbed = grabbed;
-        window.set_note(grabbed.then_some("Ctrl+Alt+G lets go"));
+        let key = self.seat.keys.hotkeys.of(Action::Grab).filter(|_| grabbed);
+        window.set_note(key.map(|key| format!("{key} lets go")));
         if let (true, Some(inhibit), Some(seat)) = (grabbed, &grab.inhibit, &grab.seat) {
             let surface = window.toplevel().wl_surface();
             grab.inhibitor = Some(inhibit.inhibit_shortcuts(surface, seat, qh, Quiet));

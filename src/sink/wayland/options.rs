@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::fit::Fit;
+use super::hotkeys::Hotkeys;
 use super::sync::{OpenTimelines, kernel_timelines};
 use super::targets::MakeUdmabuf;
 use crate::convert::blit::{OpenBlitter, gpu};
@@ -44,6 +45,8 @@ pub struct WindowOptions {
     pub content: Option<Content>,
     /// Nothing that the user does reaches the guest.
     pub view_only: bool,
+    /// Which keys are the viewer's own; all others are the guest's.
+    pub hotkeys: Hotkeys,
     /// How long the compositor may take until there is a window.
     pub time_limit: Duration,
 }
@@ -62,6 +65,7 @@ impl Default for WindowOptions {
             tearing: false,
             content: None,
             view_only: false,
+            hotkeys: Hotkeys::default(),
             time_limit: Duration::from_secs(10),
         }
     }

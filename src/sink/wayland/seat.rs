@@ -2,6 +2,8 @@
 //!
 //! Keys go as the codes that the kernel knows them by: what they mean is up to the guest's layout.
 
+use std::collections::VecDeque;
+
 use smithay_client_toolkit::dispatch2::Dispatch2;
 use wayland_client::globals::GlobalList;
 use wayland_client::protocol::{
@@ -18,13 +20,18 @@ use wayland_protocols::wp::cursor_shape::v1::client::wp_cursor_shape_manager_v1:
 
 use super::globals::Quiet;
 use super::grab::Grab;
+use super::hotkeys::Action;
 use super::keys::{Keys, Meaning};
+use super::window::Window;
 use super::{State, WindowOptions};
 use crate::frame::{Device, Input, NOTCH, Pointing, Size};
 use crate::port::SinkEvent;
 
 /// What compositors call one notch of a wheel where they don't say that it is one.
 const UNITS_PER_NOTCH: f64 = 10.0;
+
+/// How much of what the user wants may wait for who runs the session.
+const WANTED_MAX: usize = 8;
 
 /// The first seat, as far as it is used.
 #[derive(Debug, Default)]
@@ -38,6 +45,10 @@ pub(super) struct Seat {
     wheel: Wheel,
     pub(super) keys: Keys,
     pub(super) grab: Grab,
+    /// Nothing reaches the guest.
+    view_only: bool,
+    /// What the sink doesn't do by itself.
+    pub(super) wanted: VecDeque<Action>,
 }
 
 impl Seat {
@@ -47,19 +58,20 @@ impl Seat {
         qh: &QueueHandle<State>,
         options: &WindowOptions,
     ) -> Self {
-        if options.view_only {
-            return Self::default();
-        }
         // 5 brought frames of pointer events; 8 wheels finer than a notch.
         let seat = globals.bind(qh, 1..=9, Seated).ok();
         let shapes = globals.bind(qh, 1..=1, Quiet).ok();
-        let grab = Grab::new(globals, qh, seat);
-        Self { shapes, grab, ..Self::default() }
+        let grab = Grab::new(globals, qh, seat, options);
+        let keys = Keys::new(options.hotkeys);
+        Self { shapes, grab, keys, view_only: options.view_only, ..Self::default() }
     }
 }
 
 impl State {
     pub(super) fn input(&mut self, input: Input) {
+        if self.seat.view_only {
+            return;
+        }
         // Where the pointer was meanwhile doesn't matter.
         if let (Input::PointerAt { .. }, Some(SinkEvent::Input(last @ Input::PointerAt { .. }))) =
             (&input, self.events.back_mut())
@@ -84,11 +96,25 @@ impl State {
     fn key(&mut self, code: u32, pressed: bool, qh: &QueueHandle<Self>) {
         match self.seat.keys.key(code, pressed) {
             Meaning::Guest(code) => self.input(Input::Key { code, pressed }),
-            Meaning::Grab => {
+            Meaning::Viewer(action) => self.act(action, qh),
+            Meaning::Nothing => {}
+        }
+    }
+
+    fn act(&mut self, action: Action, qh: &QueueHandle<Self>) {
+        match action {
+            Action::Grab if self.seat.view_only => {}
+            Action::Grab => {
                 self.events.push_back(SinkEvent::Left(Device::Keyboard));
                 self.set_grabbed(!self.seat.grab.grabbed(), qh);
             }
-            Meaning::Nothing => {}
+            Action::Fullscreen => self.window.iter().for_each(Window::toggle_fullscreen),
+            Action::Hud | Action::Screenshot => {
+                if self.seat.wanted.len() < WANTED_MAX {
+                    self.seat.wanted.push_back(action);
+                    self.events.push_back(SinkEvent::Wanted);
+                }
+            }
         }
     }
 

@@ -45,6 +45,7 @@ pub(super) struct Window {
     /// There is something to show, so that it is to be mapped.
     wanted: bool,
     sizing: Sizing,
+    fullscreen: bool,
     scale: Scale,
     fractional: Option<WpFractionalScaleV1>,
     shape: Option<Shape>,
@@ -56,7 +57,7 @@ pub(super) struct Window {
     told: Option<SizeHint>,
     hints: Hints,
     title: String,
-    note: Option<&'static str>,
+    note: Option<String>,
     toplevel: Toplevel,
 }
 
@@ -103,6 +104,7 @@ impl Window {
             configured: false,
             wanted: false,
             sizing: Sizing::new(size),
+            fullscreen: options.fullscreen,
             scale: Scale::ONE,
             fractional,
             shape: None,
@@ -128,15 +130,24 @@ impl Window {
     }
 
     /// What its title bar says besides.
-    pub(super) fn set_note(&mut self, note: Option<&'static str>) {
+    pub(super) fn set_note(&mut self, note: Option<String>) {
         self.note = note;
         self.say_title();
     }
 
     fn say_title(&self) {
-        match self.note {
+        match &self.note {
             Some(note) => self.toplevel.set_title(format!("{} ({note})", self.title)),
             None => self.toplevel.set_title(&self.title),
+        }
+    }
+
+    /// As large as the screen that it is on, or as before.
+    pub(super) fn toggle_fullscreen(&self) {
+        if self.fullscreen {
+            self.toplevel.unset_fullscreen();
+        } else {
+            self.toplevel.set_fullscreen(None);
         }
     }
 
@@ -249,6 +260,7 @@ impl Window {
         fullscreen: bool,
     ) {
         self.configured = true;
+        self.fullscreen = fullscreen;
         self.hints.keep_awake(globals, qh, self.toplevel.wl_surface(), fullscreen);
         self.sizing.configure(configured);
         self.stale = true;
