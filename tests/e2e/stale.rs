@@ -14,6 +14,7 @@ use fanlight::port::{Ack, Announcement, Source, SourceEvent, next_buffer_id};
 use fanlight::session::{Options, Present, Session};
 use fanlight::sink::wayland::{WaylandSink, WindowOptions};
 use fanlight::sys;
+use fanlight_stage::compositor::Compositor as _;
 use fanlight_stage::rundir::RunDir;
 use fanlight_stage::weston::{Renderer, Shell, Weston};
 use fanlight_stage::{Error, Result, pattern};

@@ -3,13 +3,15 @@
 //! - [`prepare`] makes the guests' images, once a build; [`guests`] finds them and fits them.
 //! - [`rundir`], [`child`] and [`wait`]: programs that end with their owner, whose output is kept
 //!   where a test failed, and that are waited for by events.
-//! - [`bus`], [`qemu`] (with [`qmp`] and [`guestline`]) and [`weston`] are the programs.
+//! - [`bus`], [`qemu`] (with [`qmp`] and [`guestline`]), [`weston`] and [`sway`] are the programs;
+//!   [`compositor`] is what the last two have in common, [`virtual_input`] are a user's hands.
 //! - [`picture`] reads screenshots, [`dmabuf`] what dma-bufs a process holds, [`versions`] what is
 //!   installed.
 //! - [`viewer`] runs `fanlight` itself, and [`demo`] shows it all.
 
 pub mod bus;
 pub mod child;
+pub mod compositor;
 pub mod demo;
 pub mod dmabuf;
 pub mod error;
@@ -21,8 +23,10 @@ pub mod prepare;
 pub mod qemu;
 pub mod qmp;
 pub mod rundir;
+pub mod sway;
 pub mod versions;
 pub mod viewer;
+pub mod virtual_input;
 pub mod wait;
 pub mod weston;
 

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use crate::bus::Bus;
 use crate::child::{Child, Output, run};
+use crate::compositor::Compositor;
 use crate::error::{Context, Result};
 use crate::rundir::RunDir;
 use crate::wait::Deadline;
-use crate::weston::Weston;
 
 /// The program, where it is not `fanlight` on the path.
 pub const FANLIGHT_ENV: &str = "FANLIGHT";
@@ -44,7 +44,7 @@ impl Viewer {
         name: &str,
         uri: &str,
         arguments: &[&str],
-        peers: (&Bus, &Weston),
+        peers: (&Bus, &impl Compositor),
         dir: &Arc<RunDir>,
     ) -> Result<Self> {
         Self::start_with(name, uri, arguments, &[], peers, dir)
@@ -59,11 +59,11 @@ impl Viewer {
         uri: &str,
         arguments: &[&str],
         environment: &[(&str, &str)],
-        (bus, weston): (&Bus, &Weston),
+        (bus, compositor): (&Bus, &impl Compositor),
         dir: &Arc<RunDir>,
     ) -> Result<Self> {
         let mut command = fanlight(bus);
-        command.envs(weston.environment()).envs(environment.iter().copied());
+        command.envs(compositor.environment()).envs(environment.iter().copied());
         command.arg("view").arg(uri).arg("--stats=json").args(arguments);
         Ok(Self { child: Child::spawn(name, PACKAGE, command, dir)? })
     }

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use fanlight_guests::Image;
 
 use crate::child::{Child, Output, run};
+use crate::compositor::Compositor;
 use crate::error::{Context, Error, Result};
 use crate::picture;
 use crate::rundir::RunDir;
@@ -115,13 +116,6 @@ impl Weston {
         }
     }
 
-    /// What a client's environment must have.
-    #[must_use]
-    pub fn environment(&self) -> [(&'static str, String); 2] {
-        let folder = self.dir.path().to_string_lossy().into_owned();
-        [("WAYLAND_DISPLAY", self.display.clone()), ("XDG_RUNTIME_DIR", folder)]
-    }
-
     /// The picture on the output now, as the compositor itself reads it back.
     ///
     /// # Errors
@@ -163,6 +157,13 @@ impl Weston {
             Some(text.trim().strip_prefix(label)?.trim().to_owned())
         };
         Ok(log.lines().find_map(entry))
+    }
+}
+
+impl Compositor for Weston {
+    fn environment(&self) -> [(&'static str, String); 2] {
+        let folder = self.dir.path().to_string_lossy().into_owned();
+        [("WAYLAND_DISPLAY", self.display.clone()), ("XDG_RUNTIME_DIR", folder)]
     }
 }
 
