@@ -7,7 +7,9 @@ mod background;
 mod connect;
 mod dmabuf;
 mod drawing;
+mod events;
 mod fit;
+mod frame;
 mod globals;
 mod grab;
 mod hints;
@@ -48,6 +50,7 @@ use crate::frame::{Damage, Pointing, Rect, Size, StorageId, Transform};
 use crate::port::{Buffer, CommitId, ImportId, Sink, SinkEvent};
 use connect::{dispatch_reason, wire_reason};
 use dmabuf::Offer;
+use frame::Frame;
 use globals::Globals;
 use imports::{Imports, Shape};
 use lease::{Hold, Until};
@@ -239,7 +242,8 @@ impl WaylandSink {
             }
             None => None,
         };
-        let window = Window::new(&state.globals, &qh, options, output)?;
+        let frame = Frame::new(&globals, &state.globals, &qh)?;
+        let window = Window::new(&state.globals, &qh, options, output, frame)?;
         if let Some(dmabuf) = &state.globals.dmabuf {
             Offer::subscribe(dmabuf, window.picture(), &qh);
         }

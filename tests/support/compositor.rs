@@ -31,7 +31,7 @@ pub mod surfaces;
 #[path = "compositor_sync.rs"]
 pub mod sync;
 #[path = "compositor_xdg.rs"]
-mod xdg;
+pub mod xdg;
 
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -92,6 +92,8 @@ pub struct Script {
     pub compositor: u32,
     /// Version of its seat.
     pub seat: u32,
+    /// Whether it draws windows' frames itself, where it can be asked to.
+    pub frames: bool,
     /// Whether it has explicit sync.
     pub syncobj: bool,
     /// It says and reads no more from the first window on.
@@ -111,6 +113,7 @@ impl Default for Script {
             scale: 120,
             compositor: 6,
             seat: 9,
+            frames: true,
             syncobj: false,
             mute: false,
         }

@@ -82,6 +82,16 @@ impl Server {
         self.pointer().enter(4, &self.surfaces.picture().surface, x, y);
     }
 
+    /// It comes to another surface, `index` among all.
+    pub fn point_elsewhere(&self, index: usize, x: f64, y: f64) {
+        self.pointer().enter(6, &self.surfaces.surfaces[index].surface, x, y);
+    }
+
+    /// It leaves that one.
+    pub fn leave_part(&self, index: usize) {
+        self.pointer().leave(7, &self.surfaces.surfaces[index].surface);
+    }
+
     pub fn button(&self, code: u32, pressed: bool) {
         let state = if pressed { ButtonState::Pressed } else { ButtonState::Released };
         self.pointer().button(5, 0, code, state);

@@ -29,6 +29,7 @@ use wayland_server::{Client, DataInit, Dispatch, DisplayHandle, Resource, WEnum}
 use super::Server;
 use super::dmabuf::PlaneSeen;
 use super::sync::Points;
+use super::xdg::Asked;
 
 /// Where a buffer's pixels are.
 #[derive(Debug)]
@@ -148,6 +149,9 @@ pub struct Surfaces {
     pub fullscreen: bool,
     pub server_decorations: bool,
     pub main: Option<usize>,
+    /// Where the window is within its surfaces, and what was asked for it.
+    pub geometry: Option<(i32, i32, i32, i32)>,
+    pub asked: Vec<Asked>,
     picture: Option<usize>,
     configured: bool,
     pub acked: bool,
@@ -157,6 +161,18 @@ impl Surfaces {
     /// The window's own surface.
     pub fn main(&self) -> &SurfaceSeen {
         &self.surfaces[self.main.expect("a window")]
+    }
+
+    /// The parts of the window's frame that are shown: each with the buffer that it holds.
+    #[allow(dead_code, reason = "each test crate uses its own part")]
+    pub fn frame(&self) -> Vec<(&SurfaceSeen, &BufferSeen)> {
+        let ours = [self.main, self.picture];
+        let parts = self.surfaces.iter().enumerate().filter(|(at, _)| !ours.contains(&Some(*at)));
+        let shown = parts.filter_map(|(_, part)| match part.holds {
+            Attached::Buffer(buffer) if !part.destroyed => Some((part, &self.buffers[buffer])),
+            _ => None,
+        });
+        shown.collect()
     }
 
     /// The surface with the picture.
@@ -265,6 +281,9 @@ dispatch!(WlSurface, usize, |state, _r, request, index, init| {
         wl_surface::Request::GetRelease { callback } => {
             surface.pending.release = Some(init.init(callback, ()));
         }
+        // Of the frame.
+        wl_surface::Request::SetInputRegion { .. } | wl_surface::Request::SetBufferScale { .. } => {
+        }
         wl_surface::Request::SetOpaqueRegion { region } => surface.opaque = region.is_some(),
         wl_surface::Request::SetBufferTransform { transform: WEnum::Value(transform) } => {
             surface.pending.transform = transform;
@@ -282,7 +301,8 @@ dispatch!(WlCallback, (), |_state, _r, request, _d, _i| {
 dispatch!(WlSubcompositor, (), |state, _r, request, _d, init| match request {
     wl_subcompositor::Request::GetSubsurface { id, surface, .. } => {
         let index = *surface.data::<usize>().unwrap();
-        state.surfaces.picture = Some(index);
+        // What comes later is the window's frame.
+        state.surfaces.picture.get_or_insert(index);
         state.surfaces.surfaces[index].pending.sync = true;
         init.init(id, index);
     }
@@ -310,13 +330,14 @@ dispatch!(WlShm, (), |_state, _r, request, _d, init| match request {
 
 dispatch!(WlShmPool, OwnedFd, |state, _r, request, fd, init| match request {
     wl_shm_pool::Request::CreateBuffer { id, offset, width, height, stride, format } => {
-        assert_eq!(format, WEnum::Value(wl_shm::Format::Xrgb8888));
+        let known = [wl_shm::Format::Xrgb8888, wl_shm::Format::Argb8888].map(WEnum::Value);
+        assert!(known.contains(&format), "{format:?}");
         assert!(width > 0 && height > 0 && stride >= 4 * width);
         let buffer = init.init(id, state.surfaces.buffers.len());
         let pixels = Pixels::Shm { fd: fd.try_clone().unwrap(), offset, stride };
         state.surfaces.buffers.push(BufferSeen::new(buffer, (width, height), pixels));
     }
-    wl_shm_pool::Request::Destroy => {}
+    wl_shm_pool::Request::Resize { .. } | wl_shm_pool::Request::Destroy => {}
     other => panic!("wl_shm_pool: {other:?}"),
 });
 

@@ -8,6 +8,7 @@ mod compositor;
 mod copies;
 mod direct;
 mod fake_gpu;
+mod frame;
 mod gpu;
 mod hotkeys;
 mod offers;

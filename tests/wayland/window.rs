@@ -31,6 +31,18 @@ fn it_says_who_it_is() {
     });
 }
 
+/// Without it a virtual machine could end its viewer by its name: no message is that long.
+#[test]
+fn a_title_has_an_end() {
+    let title = "ä".repeat(4000);
+    let options = WindowOptions { title: title.clone(), ..WindowOptions::default() };
+    let mut stage = Stage::try_open(Script::default(), &options, NO_UDMABUF).unwrap();
+    stage.compositor.with(|server| assert_eq!(server.surfaces.title, "ä".repeat(256)));
+    stage.sink.set_title(&title[2..]);
+    stage.settle();
+    stage.compositor.with(|server| assert!(!server.gone));
+}
+
 #[test]
 fn it_comes_with_the_first_picture_and_in_its_size() {
     let mut stage = Stage::open(Script::default());

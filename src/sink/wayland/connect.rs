@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::net::{Shutdown, shutdown};
 
 use wayland_client::backend::WaylandError as WireError;
-use wayland_client::globals::GlobalError;
+use wayland_client::globals::{BindError, GlobalError};
 use wayland_client::{Connection, DispatchError};
 
 /// Why there is no window.
@@ -174,6 +174,12 @@ pub(super) fn dispatch_reason(error: &DispatchError) -> String {
 impl From<DispatchError> for WaylandError {
     fn from(error: DispatchError) -> Self {
         Self::Lost(dispatch_reason(&error))
+    }
+}
+
+impl From<BindError> for WaylandError {
+    fn from(error: BindError) -> Self {
+        Self::Lost(error.to_string())
     }
 }
 

@@ -50,6 +50,11 @@ impl Scale {
         Self::of_120ths(factor * Self::ONE.0)
     }
 
+    /// Device pixels for each logical one.
+    pub(super) fn factor(self) -> f64 {
+        f64::from(self.0) / UNIT as f64
+    }
+
     fn times(self, logical: u32) -> u64 {
         u64::from(logical) * u64::from(self.0)
     }

@@ -56,6 +56,10 @@ impl Grab {
         }
     }
 
+    pub(super) fn seat(&self) -> Option<&WlSeat> {
+        self.seat.as_ref()
+    }
+
     pub(super) fn grabbed(&self) -> bool {
         self.grabbed
     }

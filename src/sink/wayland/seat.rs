@@ -39,7 +39,7 @@ pub(super) struct Seat {
     keyboard: Option<WlKeyboard>,
     pub(super) pointer: Option<WlPointer>,
     shapes: Option<WpCursorShapeManagerV1>,
-    shape: Option<WpCursorShapeDeviceV1>,
+    pub(super) shape: Option<WpCursorShapeDeviceV1>,
     /// Which surface the pointer is on.
     pub(super) over: Option<WlSurface>,
     wheel: Wheel,
@@ -254,6 +254,9 @@ impl Dispatch2<WlPointer, State> for Seated {
         qh: &QueueHandle<State>,
     ) {
         use wl_pointer::Event;
+        if state.on_frame(&event) {
+            return;
+        }
         match event {
             Event::Enter { serial, surface, surface_x, surface_y } => {
                 if let Some(shape) = &state.seat.shape {

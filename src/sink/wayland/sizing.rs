@@ -3,6 +3,9 @@
 //! As long as nobody has, the window follows the guest: it takes the size of each new picture. From then
 //! on, if anybody follows, it is the guest who takes the window's.
 
+use smithay_client_toolkit::reexports::csd_frame::WindowState;
+use smithay_client_toolkit::shell::xdg::window::WindowConfigure;
+
 use super::fit::{Scale, scaled};
 use crate::frame::Size;
 
@@ -20,6 +23,22 @@ pub(super) struct Configured {
     pub(super) resizing: bool,
     /// More than this the screen hasn't got.
     pub(super) bounds: Option<Size>,
+}
+
+impl From<&WindowConfigure> for Configured {
+    fn from(configure: &WindowConfigure) -> Self {
+        let size = match configure.new_size {
+            (Some(width), Some(height)) => Some(Size { width: width.get(), height: height.get() }),
+            _ => None,
+        };
+        let by_others = WindowState::MAXIMIZED | WindowState::FULLSCREEN | WindowState::TILED;
+        Self {
+            size,
+            held: configure.state.intersects(by_others),
+            resizing: configure.is_resizing(),
+            bounds: configure.suggested_bounds.map(|(width, height)| Size { width, height }),
+        }
+    }
 }
 
 /// The window's size, in logical pixels.

@@ -2,35 +2,35 @@
 
 use std::io;
 
-use smithay_client_toolkit::dispatch2::Dispatch2;
-use smithay_client_toolkit::reexports::csd_frame::WindowState;
 use smithay_client_toolkit::shell::WaylandSurface;
 use smithay_client_toolkit::shell::xdg::window::{
-    Window as Toplevel, WindowConfigure, WindowDecorations, WindowHandler,
+    Window as Toplevel, WindowConfigure, WindowDecorations,
 };
 use wayland_client::protocol::{
-    wl_buffer::WlBuffer, wl_callback, wl_callback::WlCallback, wl_output, wl_output::WlOutput,
-    wl_subsurface::WlSubsurface, wl_surface, wl_surface::WlSurface,
+    wl_buffer::WlBuffer, wl_output, wl_output::WlOutput, wl_subsurface::WlSubsurface,
+    wl_surface::WlSurface,
 };
-use wayland_client::{Connection, Proxy, QueueHandle};
-use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_v1::{
-    self, WpFractionalScaleV1,
-};
+use wayland_client::{Connection, QueueHandle};
+use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_v1::WpFractionalScaleV1;
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 
 use super::background::Background;
+use super::events::{FrameDone, Main, PreferredScale};
 use super::fit::{Fit, Place, Scale, fit};
+use super::frame::Frame;
 use super::globals::{Globals, Quiet, int};
 use super::hints::Hints;
 use super::imports::Shape;
 use super::outputs::Outputs;
-use super::sizing::{Configured, Sizing};
+use super::sizing::Sizing;
 use super::{State, WindowOptions};
 use crate::frame::{Rect, Size, SizeHint, Transform};
-use crate::port::{CommitId, SinkEvent};
+use crate::port::CommitId;
 
 /// Smaller than this a window can't be found again.
 const MIN_SIZE: (u32, u32) = (64, 48);
+/// No bar shows more of a title, and a message has room for 4096 bytes. Virtual machines name themselves.
+const TITLE_MAX: usize = 512;
 
 /// The window and both of its surfaces.
 #[derive(Debug)]
@@ -42,12 +42,14 @@ pub(super) struct Window {
     fit: Fit,
     /// The compositor has configured the window, so that it may be mapped.
     configured: bool,
+    /// What it said while the frame wasn't there yet.
+    unframed: Option<WindowConfigure>,
     /// There is something to show, so that it is to be mapped.
     wanted: bool,
     sizing: Sizing,
     fullscreen: bool,
-    scale: Scale,
-    fractional: Option<WpFractionalScaleV1>,
+    pub(super) scale: Scale,
+    pub(super) fractional: Option<WpFractionalScaleV1>,
     shape: Option<Shape>,
     place: Option<Place>,
     /// What the place follows from has changed.
@@ -58,6 +60,7 @@ pub(super) struct Window {
     hints: Hints,
     title: String,
     note: Option<String>,
+    pub(super) frame: Frame,
     toplevel: Toplevel,
 }
 
@@ -67,6 +70,7 @@ impl Window {
         qh: &QueueHandle<State>,
         options: &WindowOptions,
         output: Option<&WlOutput>,
+        frame: Frame,
     ) -> io::Result<Self> {
         let Globals { compositor, subcompositor, viewporter, .. } = globals;
         let main = compositor.create_surface(qh, Main);
@@ -87,7 +91,8 @@ impl Window {
 
         let decorations = WindowDecorations::RequestServer;
         let toplevel = globals.xdg.create_window(main, decorations, qh);
-        toplevel.set_title(&options.title);
+        let title = shortened(&options.title).to_owned();
+        toplevel.set_title(&title);
         toplevel.set_app_id(&options.app_id);
         toplevel.set_min_size(Some(MIN_SIZE));
         if options.fullscreen {
@@ -102,6 +107,7 @@ impl Window {
             background,
             fit: options.fit,
             configured: false,
+            unframed: None,
             wanted: false,
             sizing: Sizing::new(size),
             fullscreen: options.fullscreen,
@@ -113,8 +119,9 @@ impl Window {
             resize_guest: options.resize_guest,
             told: None,
             hints,
-            title: options.title.clone(),
+            title,
             note: None,
+            frame,
             toplevel,
         })
     }
@@ -125,7 +132,7 @@ impl Window {
 
     /// What it is called from now on.
     pub(super) fn set_title(&mut self, title: &str) {
-        title.clone_into(&mut self.title);
+        shortened(title).clone_into(&mut self.title);
         self.say_title();
     }
 
@@ -135,10 +142,24 @@ impl Window {
         self.say_title();
     }
 
-    fn say_title(&self) {
+    fn say_title(&mut self) {
+        let title = self.full_title();
+        self.frame.set_title(&title);
+        self.toplevel.set_title(title);
+        self.touch_up();
+    }
+
+    fn full_title(&self) -> String {
         match &self.note {
-            Some(note) => self.toplevel.set_title(format!("{} ({note})", self.title)),
-            None => self.toplevel.set_title(&self.title),
+            Some(note) => format!("{} ({note})", self.title),
+            None => self.title.clone(),
+        }
+    }
+
+    /// Draws what has changed of the frame.
+    pub(super) fn touch_up(&mut self) {
+        if self.configured && self.wanted {
+            self.frame.touch_up(&self.toplevel);
         }
     }
 
@@ -238,9 +259,10 @@ impl Window {
                 viewport.set_destination(int(place.size.width), int(place.size.height));
             }
         }
-        let mapped = self.configured;
-        let main_changed =
-            mapped && self.background.cover(globals, qh, self.toplevel.wl_surface(), size);
+        let mapped = self.configured && !self.frame.is_awaited();
+        let main_changed = mapped
+            && (self.frame.surround(size, &self.toplevel)
+                | self.background.cover(globals, qh, self.toplevel.wl_surface(), size));
         if mapped && (moved || main_changed) {
             // Both at once: the picture's commit waits for the window's.
             self.subsurface.set_sync();
@@ -252,24 +274,38 @@ impl Window {
         }
     }
 
-    fn configure(
+    pub(super) fn configure(
         &mut self,
-        globals: &Globals,
-        qh: &QueueHandle<State>,
-        configured: Configured,
-        fullscreen: bool,
+        (globals, connection, qh): (&Globals, &Connection, &QueueHandle<State>),
+        configure: WindowConfigure,
     ) {
+        self.frame.configure(&configure, &self.toplevel, (connection, qh));
+        if self.frame.is_awaited() {
+            self.unframed = Some(configure);
+            return;
+        }
         self.configured = true;
-        self.fullscreen = fullscreen;
-        self.hints.keep_awake(globals, qh, self.toplevel.wl_surface(), fullscreen);
-        self.sizing.configure(configured);
+        self.fullscreen = configure.is_fullscreen();
+        self.hints.keep_awake(globals, qh, self.toplevel.wl_surface(), self.fullscreen);
+        self.sizing.configure(self.frame.inside(&configure));
         self.stale = true;
         self.lay_out(globals, qh, false);
     }
 
-    fn set_scale(&mut self, globals: &Globals, qh: &QueueHandle<State>, scale: Scale) {
+    /// Goes on with what the frame was waited for.
+    pub(super) fn framed(&mut self, with: (&Globals, &Connection, &QueueHandle<State>)) {
+        let title = self.full_title();
+        self.frame.set_title(&title);
+        self.frame.set_scale(self.scale);
+        if let Some(configure) = self.unframed.take() {
+            self.configure(with, configure);
+        }
+    }
+
+    pub(super) fn set_scale(&mut self, globals: &Globals, qh: &QueueHandle<State>, scale: Scale) {
         // Where nothing can be scaled each of the guest's pixels is a logical one.
         if self.viewport.is_some() && std::mem::replace(&mut self.scale, scale) != scale {
+            self.frame.set_scale(scale);
             self.stale = true;
             self.lay_out(globals, qh, false);
         }
@@ -277,13 +313,17 @@ impl Window {
 
     /// What the guest is to be told, if anything new: only of a size that isn't its own, so that the
     /// window and the guest never chase each other.
-    fn hint(&mut self, outputs: &Outputs) -> Option<SizeHint> {
-        let window =
-            self.sizing.given().filter(|_| self.resize_guest && self.viewport.is_some())?;
+    pub(super) fn hint(&mut self, outputs: &Outputs) -> Option<SizeHint> {
+        let asks = self.resize_guest && self.viewport.is_some();
+        let window = self.sizing.given().filter(|_| asks && !self.frame.is_awaited())?;
         let size = self.scale.device_size(window);
         let hint = SizeHint { size, mm: outputs.mm(size) };
         (self.told.replace(hint) != Some(hint)).then_some(hint)
     }
+}
+
+fn shortened(title: &str) -> &str {
+    &title[..title.floor_char_boundary(TITLE_MAX)]
 }
 
 impl Drop for Window {
@@ -304,138 +344,5 @@ impl Drop for Window {
         self.subsurface.destroy();
         self.picture.destroy();
         self.background.destroy();
-    }
-}
-
-impl WindowHandler for State {
-    fn request_close(&mut self, _: &Connection, _: &QueueHandle<Self>, _: &Toplevel) {
-        self.close(None);
-    }
-
-    fn configure(
-        &mut self,
-        _: &Connection,
-        qh: &QueueHandle<Self>,
-        _: &Toplevel,
-        configure: WindowConfigure,
-        _serial: u32,
-    ) {
-        let hidden = configure.state.contains(WindowState::SUSPENDED);
-        if hidden != std::mem::replace(&mut self.hidden, hidden) {
-            self.events.push_back(SinkEvent::Hidden(hidden));
-        }
-        let size = match configure.new_size {
-            (Some(width), Some(height)) => Some(Size { width: width.get(), height: height.get() }),
-            _ => None,
-        };
-        let by_others = WindowState::MAXIMIZED | WindowState::FULLSCREEN | WindowState::TILED;
-        let configured = Configured {
-            size,
-            held: configure.state.intersects(by_others),
-            resizing: configure.is_resizing(),
-            bounds: configure.suggested_bounds.map(|(width, height)| Size { width, height }),
-        };
-        let fullscreen = configure.is_fullscreen();
-        self.change_window(|window, globals| {
-            window.configure(globals, qh, configured, fullscreen);
-        });
-    }
-}
-
-impl State {
-    /// Does something to the window that may change what the guest is told of it.
-    fn change_window(&mut self, change: impl FnOnce(&mut Window, &Globals)) {
-        if let Some(window) = &mut self.window {
-            change(window, &self.globals);
-            self.events.extend(window.hint(&self.outputs).map(SinkEvent::Resized));
-        }
-    }
-
-    /// The window is on another screen, or that has changed.
-    pub(super) fn moved(&mut self, qh: &QueueHandle<Self>) {
-        // Who says nothing about surfaces leaves it to their screens.
-        let said = |window: &Window| {
-            window.fractional.is_some()
-                || window.toplevel.wl_surface().version()
-                    >= wl_surface::EVT_PREFERRED_BUFFER_SCALE_SINCE
-        };
-        let scale = match &self.window {
-            Some(window) if said(window) => window.scale,
-            _ => self.outputs.scale().map_or(Scale::ONE, Scale::whole),
-        };
-        self.change_window(|window, globals| window.set_scale(globals, qh, scale));
-    }
-}
-
-/// For the window's own surface.
-#[derive(Debug)]
-struct Main;
-
-impl Dispatch2<WlSurface, State> for Main {
-    fn event(
-        &self,
-        state: &mut State,
-        _: &WlSurface,
-        event: wl_surface::Event,
-        _: &Connection,
-        qh: &QueueHandle<State>,
-    ) {
-        match event {
-            wl_surface::Event::PreferredBufferScale { factor }
-                if state.globals.fractional_scale.is_none() =>
-            {
-                let scale = Scale::whole(factor);
-                state.change_window(|window, globals| window.set_scale(globals, qh, scale));
-            }
-            wl_surface::Event::Enter { output } => {
-                state.outputs.enter(output);
-                state.moved(qh);
-            }
-            wl_surface::Event::Leave { output } => {
-                state.outputs.leave(&output);
-                state.moved(qh);
-            }
-            _ => {}
-        }
-    }
-}
-
-/// For what says how many device pixels a logical one has.
-#[derive(Debug)]
-struct PreferredScale;
-
-impl Dispatch2<WpFractionalScaleV1, State> for PreferredScale {
-    fn event(
-        &self,
-        state: &mut State,
-        _: &WpFractionalScaleV1,
-        event: wp_fractional_scale_v1::Event,
-        _: &Connection,
-        qh: &QueueHandle<State>,
-    ) {
-        if let wp_fractional_scale_v1::Event::PreferredScale { scale } = event {
-            let scale = Scale::of_120ths(scale);
-            state.change_window(|window, globals| window.set_scale(globals, qh, scale));
-        }
-    }
-}
-
-/// For a frame callback: the commit that it was asked for with.
-#[derive(Debug)]
-struct FrameDone(CommitId);
-
-impl Dispatch2<WlCallback, State> for FrameDone {
-    fn event(
-        &self,
-        state: &mut State,
-        _: &WlCallback,
-        event: wl_callback::Event,
-        _: &Connection,
-        _: &QueueHandle<State>,
-    ) {
-        if let wl_callback::Event::Done { .. } = event {
-            state.release_before(self.0);
-            state.events.push_back(SinkEvent::Presented(self.0));
-        }
     }
 }
