@@ -21,7 +21,6 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
 
 use crate::session::Present;
-use crate::source::Uri;
 use exit::Failure;
 
 /// A window into a virtual machine: the guest's framebuffer, as the dma-buf that it already is.
@@ -59,14 +58,15 @@ enum Verb {
     Demo(demo::DemoArgs),
 }
 
+/// What a URI can be.
+const URIS: &str = "\
+qemu:, qemu:NAME-or-UUID, qemu:?console=1, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock, \
+libvirt:DOMAIN?connect=qemu:///system, scanout:/path/to.sock, \
+demo:?mode=…&size=WxH&fps=N&buffers=2|3&freshness=off (a simulated guest; its modes: fanlight demo --help)";
+
 /// What view and dump have in common.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct Common {
-    /// Whose screen: qemu:, qemu:NAME-or-UUID, qemu:?console=1, qemu+unix:/path/to/bus.sock, qmp:/path/to/qmp.sock,
-    /// libvirt:DOMAIN?connect=qemu:///system, scanout:/path/to.sock,
-    /// demo:?mode=…&size=WxH&fps=N&buffers=2|3&freshness=off (a simulated guest; its modes: fanlight demo --help)
-    #[arg(value_name = "URI", default_value = "qemu:")]
-    uri: String,
     /// Let the guest go on after this time, whoever still reads its memory
     #[arg(long, value_name = "MS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=1000))]
     ack_deadline: u64,
@@ -76,10 +76,6 @@ struct Common {
 }
 
 impl Common {
-    fn uri(&self) -> Result<Uri, Failure> {
-        self.uri.parse().map_err(Failure::usage)
-    }
-
     fn ack_deadline(&self) -> Duration {
         Duration::from_millis(self.ack_deadline)
     }
@@ -148,18 +144,28 @@ struct Signals {
 impl Signals {
     fn new() -> Result<Self, Failure> {
         let listen = || -> io::Result<Self> {
-            let (ours, theirs) = UnixStream::pair()?;
-            ours.set_nonblocking(true)?;
-            theirs.set_nonblocking(true)?;
-            let told = Arc::default();
+            let signals = Self::unasked()?;
             for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
                 // In this order, so that whoever is woken finds it told.
-                signal_hook::flag::register(signal, Arc::clone(&told))?;
-                signal_hook::low_level::pipe::register(signal, theirs.try_clone()?)?;
+                signal_hook::flag::register(signal, Arc::clone(&signals.told))?;
+                signal_hook::low_level::pipe::register(signal, signals.theirs.try_clone()?)?;
             }
-            Ok(Self { ours, theirs, told })
+            Ok(signals)
         };
         listen().map_err(|error| Failure::failed("can't listen for signals", error))
+    }
+
+    /// Those of another thread, which hears no signals itself.
+    fn unasked() -> io::Result<Self> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_nonblocking(true)?;
+        theirs.set_nonblocking(true)?;
+        Ok(Self { ours, theirs, told: Arc::default() })
+    }
+
+    /// What ends that thread's wait as a signal would.
+    fn stop(&self) -> Result<Stop, Failure> {
+        Ok(Stop { told: Arc::clone(&self.told), waker: self.waker()? })
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
@@ -187,5 +193,18 @@ impl Waker {
     fn wake(&self) {
         // Where it is full it is readable, and where it is closed nobody waits.
         let _ = (&*self.0).write(b"w");
+    }
+}
+
+/// Tells [`Signals`] of a signal.
+struct Stop {
+    told: Arc<AtomicBool>,
+    waker: Waker,
+}
+
+impl Stop {
+    fn stop(&self) {
+        self.told.store(true, Ordering::SeqCst);
+        self.waker.wake();
     }
 }

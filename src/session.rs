@@ -22,7 +22,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tracing::{debug, info, warn};
 
-use crate::frame::{CommitId, Memory, Storage, StorageId, UpdateId};
+use crate::frame::{CommitId, Memory, SizeHint, Storage, StorageId, UpdateId};
 use crate::port::{Ack, Announcement, Buffer, Sink, SinkEvent, Source, SourceEvent, Verdict};
 use crate::scanout::{Announced, Counts, Input, Machine, Output, SinkId, Time};
 pub use crate::scanout::{Config, Mode, Present, Why};
@@ -157,6 +157,11 @@ impl<K: Sink> Session<K> {
     pub fn set_present(&mut self, present: Present) {
         self.handle(Input::SetPresent(SINK, present));
         self.sink.flush();
+    }
+
+    /// Asks the guest for a picture of this size, as the sink does when it has another.
+    pub fn ask_size(&mut self, hint: SizeHint) {
+        self.resize.want(hint, self.now());
     }
 
     /// What happened so far.

@@ -8,6 +8,7 @@ mod libvirt;
 mod mailbox;
 mod qemu;
 mod uri;
+mod watch;
 #[cfg(feature = "wire")]
 mod wire;
 
@@ -17,6 +18,7 @@ use std::time::Duration;
 
 pub use error::SourceError;
 pub use uri::{Bus, FORMS, Uri, UriError};
+pub use watch::{Present, Seen, Watch, watch};
 
 use crate::port::Source;
 use crate::sys::{Classify, classify};
@@ -47,6 +49,9 @@ pub struct ConsoleInfo {
     pub uuid: String,
     /// Number of the console.
     pub console: u32,
+    /// Which output of its graphics device it is. All but the first, 0, stay dark in a guest until a
+    /// viewer has said how large it wants their picture.
+    pub head: u32,
     /// What the backend calls it.
     pub label: String,
     /// "Graphic" or "Text".
@@ -57,6 +62,13 @@ pub struct ConsoleInfo {
     pub height: u32,
     /// Where it was found.
     pub backend: String,
+}
+
+impl ConsoleInfo {
+    /// Whether its guest shows nothing there: QEMU has a sign of this size in its place.
+    pub fn is_dark(&self) -> bool {
+        (self.width, self.height) == (640, 480)
+    }
 }
 
 /// An open source.
@@ -106,6 +118,9 @@ pub fn open_stream(
         other => qemu::open(qemu::Target::Stream(stream, other.clone()), options),
     }
 }
+
+/// Why a source is lost whose virtual machine goes on without that console.
+pub const CONSOLE_GONE: &str = "the backend took the console away";
 
 /// Why a connection is over whose fds didn't arrive.
 const NO_FDS: &str = "file descriptors of the guest's buffers didn't arrive, because this process may have \

@@ -15,8 +15,9 @@ use clap::Args;
 
 use super::exit::Failure;
 use super::stats::Reporter;
-use super::{Common, Signals};
+use super::{Common, Signals, URIS};
 use crate::capture::{Capture, CaptureError, CaptureOptions, Frame};
+use crate::source::Uri;
 use files::Files;
 
 /// Frames that may wait to be written; past that the guest is faster than the disk.
@@ -32,6 +33,8 @@ Examples:
 The first frame is the screen as it is (or its next update, if that comes within 200 ms); each further
 one is an update. Exit code 3 if --timeout was reached before the last.")]
 pub(super) struct DumpArgs {
+    #[arg(value_name = "URI", default_value = "qemu:", help = format!("Whose screen: {URIS}"))]
+    uri: String,
     #[command(flatten)]
     common: Common,
     /// Where to: a PNG file, or - for the standard output; with -n, %d (or %04d) is the frame's number
@@ -55,14 +58,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 pub(super) fn run(args: &DumpArgs) -> Result<(), Failure> {
     let signals = Signals::new()?;
-    let uri = args.common.uri()?;
+    let uri: Uri = args.uri.parse().map_err(Failure::usage)?;
     // Before the guest is asked for anything: a file that can't be written costs it nothing.
     let files = Files::new(&args.output, args.frames)?;
     let options =
         CaptureOptions { ack_deadline: args.common.ack_deadline(), ..CaptureOptions::default() };
     let mut capture = Capture::open(&uri, &options)?;
     let mut writer = Writer::start(files);
-    let mut reporter = Reporter::new(args.common.stats);
+    let mut reporter = Reporter::new(args.common.stats, &capture.console().uri);
     let taken = (0..args.frames).try_for_each(|_| -> Result<(), Failure> {
         let frame = match capture.next_frame(args.timeout, Some(signals.fd())) {
             Err(CaptureError::Interrupted) => {

@@ -13,6 +13,8 @@ use crate::source::SourceError;
 pub(super) struct Failure {
     code: u8,
     sentence: String,
+    /// Whether it was said already.
+    said: bool,
 }
 
 const FAILED: u8 = 1;
@@ -22,24 +24,38 @@ const TIMED_OUT: u8 = 3;
 impl Failure {
     /// Something broke; `what` says what, `error` why.
     pub(super) fn failed(what: impl Display, error: impl Error) -> Self {
-        Self { code: FAILED, sentence: format!("{what}: {}", in_words(&error)) }
+        Self { code: FAILED, sentence: format!("{what}: {}", in_words(&error)), said: false }
     }
 
     /// The user has to ask for something else.
     pub(super) fn usage(error: impl Error) -> Self {
-        Self { code: USAGE, sentence: in_words(&error) }
+        Self { code: USAGE, sentence: in_words(&error), said: false }
+    }
+
+    /// Of several: what one says is said at once, and the worst is what the program ends with.
+    pub(super) fn worse(worst: Option<Self>, next: Self) -> Self {
+        // Several windows may end for one reason.
+        if worst.as_ref().is_none_or(|worst| worst.sentence != next.sentence) {
+            next.say();
+        }
+        let code = worst.map_or(next.code, |worst| worst.code.max(next.code));
+        Self { code, said: true, ..next }
+    }
+
+    fn say(&self) {
+        eprintln!("fanlight: {}", self.sentence);
     }
 
     /// Something ended that the user wanted to go on.
     pub(super) fn ended(sentence: String) -> Self {
-        Self { code: FAILED, sentence }
+        Self { code: FAILED, sentence, said: false }
     }
 }
 
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         let code = if error.is_usage() { USAGE } else { FAILED };
-        Self { code, sentence: in_words(&error) }
+        Self { code, sentence: in_words(&error), said: false }
     }
 }
 
@@ -47,15 +63,17 @@ impl From<CaptureError> for Failure {
     fn from(error: CaptureError) -> Self {
         match error {
             CaptureError::Source(error) => error.into(),
-            CaptureError::TimedOut { .. } => Self { code: TIMED_OUT, sentence: in_words(&error) },
-            _ => Self { code: FAILED, sentence: in_words(&error) },
+            CaptureError::TimedOut { .. } => {
+                Self { code: TIMED_OUT, sentence: in_words(&error), said: false }
+            }
+            _ => Self { code: FAILED, sentence: in_words(&error), said: false },
         }
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
-        Self { code: FAILED, sentence: in_words(&error) }
+        Self { code: FAILED, sentence: in_words(&error), said: false }
     }
 }
 
@@ -77,9 +95,11 @@ fn in_words(error: &dyn Error) -> String {
 pub(super) fn report(done: Result<(), Failure>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { code, sentence }) => {
-            eprintln!("fanlight: {sentence}");
-            ExitCode::from(code)
+        Err(failure) => {
+            if !failure.said {
+                failure.say();
+            }
+            ExitCode::from(failure.code)
         }
     }
 }

@@ -103,6 +103,7 @@ mod tests {
             vm: "a\x1b[2J\nb".to_owned(),
             uuid: String::new(),
             console: 0,
+            head: 0,
             label: "VGA".to_owned(),
             kind: "Graphic".to_owned(),
             width: 640,

@@ -15,9 +15,13 @@ const DELAY_MIN: Duration = Duration::from_millis(250);
 /// Also how long a connection has to hold before the next loss counts as a first one.
 const DELAY_MAX: Duration = Duration::from_secs(5);
 
-/// What the window is called while it shows `console`.
-pub(super) fn title(console: &ConsoleInfo) -> String {
-    format!("{} – Fanlight", name(console))
+/// What the window is called while it shows `console`; with its number, where there are others.
+pub(super) fn title(console: &ConsoleInfo, others: bool) -> String {
+    match console.console {
+        0 if !others => format!("{} – Fanlight", name(console)),
+        // People count from one.
+        number => format!("{} ({}) – Fanlight", name(console), u64::from(number) + 1),
+    }
 }
 
 /// What sentences call the virtual machine.
@@ -29,6 +33,7 @@ pub(super) fn name(console: &ConsoleInfo) -> &str {
 pub(super) struct Reconnect {
     uri: Uri,
     title: String,
+    others: bool,
     delays: Delays,
     waker: Waker,
     step: Step,
@@ -43,10 +48,12 @@ enum Step {
 
 impl Reconnect {
     /// For what was opened as `asked`. `waker` wakes who waits in the session's turn.
-    pub(super) fn new(asked: &Uri, console: &ConsoleInfo, waker: Waker) -> Self {
-        let title = title(console);
+    /// `others`: the virtual machine has consoles besides.
+    pub(super) fn new(asked: &Uri, console: &ConsoleInfo, others: bool, waker: Waker) -> Self {
+        let title = title(console, others);
         let uri = same_again(asked, &console.uri);
-        Self { uri, title, delays: Delays::default(), waker, step: Step::Up(Instant::now()) }
+        let step = Step::Up(Instant::now());
+        Self { uri, title, others, delays: Delays::default(), waker, step }
     }
 
     /// When [`step`](Self::step) has something to do, if it isn't woken before.
@@ -73,7 +80,7 @@ impl Reconnect {
             Step::Opening(opened) => match opened.try_recv() {
                 Ok(Ok(Opened { source, console })) => {
                     info!("{} is back", self.uri);
-                    self.title = title(&console);
+                    self.title = title(&console, self.others);
                     session.sink().set_title(&self.title);
                     session.reconnect(source);
                     self.step = Step::Up(now);

@@ -8,21 +8,32 @@ use serde_json::{Value, json};
 use super::StatsFormat;
 use super::exit::{Failure, print};
 use crate::session::{Histogram, Mode, Stats, Why};
+use crate::source::Uri;
 
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Prints a session's figures when they are due.
 pub(super) struct Reporter {
     format: Option<StatsFormat>,
+    /// Whose figures they are.
+    console: String,
+    /// Whether others print theirs too.
+    beside: bool,
     start: Instant,
     last: Instant,
     frames: u64,
 }
 
 impl Reporter {
-    pub(super) fn new(format: Option<StatsFormat>) -> Self {
+    pub(super) fn new(format: Option<StatsFormat>, console: &Uri) -> Self {
         let now = Instant::now();
-        Self { format, start: now, last: now, frames: 0 }
+        let console = console.to_string();
+        Self { format, console, beside: false, start: now, last: now, frames: 0 }
+    }
+
+    /// The same, among others.
+    pub(super) fn beside(self) -> Self {
+        Self { beside: true, ..self }
     }
 
     /// How long until the next figures are due; `None` if nobody wants them.
@@ -47,7 +58,14 @@ impl Reporter {
         self.frames = frames;
         self.last = Instant::now();
         match format {
-            StatsFormat::Json => print(as_json(stats, fps, self.start.elapsed(), last)),
+            StatsFormat::Json => {
+                let mut figures = as_json(stats, fps, self.start.elapsed(), last);
+                figures["console"] = self.console.as_str().into();
+                print(figures)
+            }
+            StatsFormat::Text if self.beside => {
+                print(format_args!("{}: {}", self.console, as_text(stats, fps)))
+            }
             StatsFormat::Text => print(as_text(stats, fps)),
         }
     }

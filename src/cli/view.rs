@@ -1,7 +1,8 @@
-//! `fanlight view`: a guest in a window.
+//! `fanlight view`: guests in windows.
 
 mod args;
 mod head;
+mod heads;
 
 pub(super) use args::ViewArgs;
 
@@ -10,11 +11,16 @@ use super::exit::Failure;
 use super::pick;
 use crate::source;
 use head::Head;
+use heads::Heads;
 
 pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
     let signals = Signals::new()?;
     let window = args.window()?;
-    let mut uri = args.common.uri()?;
+    let mut uris = args.uris()?;
+    if args.all || uris.len() > 1 {
+        return Heads::new(args, window, &signals)?.run(uris);
+    }
+    let mut uri = uris.remove(0);
     let limits = source::Options::default();
     let opened = match source::open(&uri, &limits) {
         Ok(opened) => opened,
@@ -23,5 +29,5 @@ pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
             source::open(&uri, &limits)?
         }
     };
-    Head::open(args, &window, &uri, opened, &signals)?.run()
+    Head::open(args, &window, &uri, opened, false, &signals)?.run()
 }

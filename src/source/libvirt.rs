@@ -7,7 +7,7 @@
 mod domain;
 mod virsh;
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::process::Stdio;
 use std::time::Instant;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use self::domain::{Display, Domain};
 use self::virsh::Virsh;
 use super::qemu::{self, Target};
-use super::{Bus, ConsoleInfo, Opened, Options, SourceError, Uri};
+use super::{Bus, ConsoleInfo, Opened, Options, Seen, SourceError, Uri, Watch};
 
 /// Opens a console of a domain; `uri` is a [`Uri::Libvirt`].
 pub(super) fn open(uri: &Uri, options: &Options) -> Result<Opened, SourceError> {
@@ -33,6 +33,33 @@ pub(super) fn list(uri: &Uri, options: &Options) -> Result<Vec<ConsoleInfo>, Sou
     let mut consoles = qemu::list(target, &left)?;
     consoles.iter_mut().for_each(|console| rename(console, uri));
     Ok(consoles)
+}
+
+/// Watches the consoles of a domain.
+pub(super) fn watch(uri: &Uri, options: &Options) -> Result<Box<dyn Watch>, SourceError> {
+    let (target, left) = find(uri, options)?;
+    let watch = qemu::watch(target, &left)?;
+    Ok(Box::new(Renamed { watch, uri: uri.clone() }))
+}
+
+/// Watches what is called otherwise.
+struct Renamed {
+    watch: Box<dyn Watch>,
+    uri: Uri,
+}
+
+impl Watch for Renamed {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.watch.fd()
+    }
+
+    fn poll(&mut self) -> Option<Seen> {
+        let mut seen = self.watch.poll()?;
+        if let Seen::Consoles(present) = &mut seen {
+            present.iter_mut().for_each(|present| rename(&mut present.console, &self.uri));
+        }
+        Some(seen)
+    }
 }
 
 /// Calls a console what libvirt calls it, so that it can be found again when the domain was restarted.

@@ -15,6 +15,7 @@ mod resize;
 mod screen;
 mod vm;
 mod wait;
+mod watch;
 
 use std::future::Future;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -35,6 +36,7 @@ use self::resize::Resize;
 use self::screen::{Letter, Screen};
 use self::vm::{Console, Vm, failed};
 use self::wait::{Bell, beside, try_both, unless_rung};
+pub(super) use self::watch::watch;
 use super::mailbox::Mailbox;
 use super::{Bus, ConsoleInfo, NO_FDS, Opened, Options, SourceError, Uri};
 use crate::frame::{Damage, Input, SizeHint};
@@ -45,7 +47,14 @@ pub(super) enum Target {
     Uri(Uri),
     /// A connected socket, and what to call it.
     Stream(UnixStream, Uri),
+    /// A console at the other end of a connection that is there already.
+    Linked(Link, ConsoleInfo),
 }
+
+/// A connection that several sources use, because QEMU has no more than one peer. It lasts as long as
+/// the thread of who made it.
+#[derive(Clone, Debug)]
+pub(super) struct Link(Connection);
 
 /// One console of one QEMU.
 struct QemuSource {
@@ -147,6 +156,15 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
     Ok(Opened { source: Box::new(source), console })
 }
 
+/// Opens a console over a connection that is there already.
+pub(super) fn open_linked(
+    link: &Link,
+    console: &ConsoleInfo,
+    options: &Options,
+) -> Result<Opened, SourceError> {
+    open(Target::Linked(link.clone(), console.clone()), options)
+}
+
 /// Lists every console that `target` leads to.
 pub(super) fn list(target: Target, options: &Options) -> Result<Vec<ConsoleInfo>, SourceError> {
     let limit = options.time_limit;
@@ -156,6 +174,7 @@ pub(super) fn list(target: Target, options: &Options) -> Result<Vec<ConsoleInfo>
             tell(match target {
                 Ok(Target::Stream(stream, uri)) => list_peer(stream, &uri, limit).await,
                 Ok(Target::Uri(uri)) => list_bus(&uri, limit).await,
+                Ok(Target::Linked(_, console)) => Ok(vec![console]),
                 Err(error) => Err(error),
             });
         }
@@ -299,6 +318,7 @@ async fn attach(target: Target, limit: Duration) -> Result<Attached, SourceError
             let info = of_peer(&vm, console, &uri);
             (link, None, info)
         }
+        Target::Linked(link, console) => (link.0, None, console),
         // `open` has turned it into a stream.
         Target::Uri(uri) => unreachable!("{uri} is not for here"),
     };

@@ -8,6 +8,7 @@ mod console;
 mod cursor;
 mod fence;
 mod link;
+mod watch;
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -23,6 +24,7 @@ use wayland_client::backend::WaylandError;
 use wayland_client::protocol::wl_display;
 
 use self::link::{Link, Listed};
+pub(super) use self::watch::watch;
 use super::{ConsoleInfo, Opened, Options, SourceError, Uri};
 use crate::frame::{Input, SizeHint, StorageId};
 use crate::port::{Source, SourceEvent};
@@ -214,18 +216,25 @@ fn ask(
     // The display is alive: it can't be refused.
     let _registry = source.connection.send_request(&display, registry, Some(data));
     let (vm, uuid, consoles) = source.until(path, deadline, limit, Link::consoles)?;
+    Ok((source, infos(path, &vm, &uuid, consoles)))
+}
+
+/// What is known of each.
+fn infos(path: &Path, vm: &str, uuid: &str, consoles: Vec<Listed>) -> Vec<ConsoleInfo> {
     let info = |console: Listed| ConsoleInfo {
         uri: Uri::Scanout { path: path.to_owned(), console: Some(console.number) },
-        vm: vm.clone(),
-        uuid: uuid.clone(),
+        vm: vm.to_owned(),
+        uuid: uuid.to_owned(),
         console: console.number,
+        // A backend has a picture before it is asked for one.
+        head: 0,
         label: console.label,
         kind: if console.graphic { GRAPHIC } else { "Text" }.to_owned(),
         width: 0,
         height: 0,
         backend: format!("guest-scanout-v1 at {}", path.display()),
     };
-    Ok((source, consoles.into_iter().map(info).collect()))
+    consoles.into_iter().map(info).collect()
 }
 
 const NOT_OURS: &str =

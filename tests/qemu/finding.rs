@@ -7,7 +7,8 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use fanlight::source::SourceError;
+use fanlight::frame::Input;
+use fanlight::source::{Seen, SourceError};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::*;
@@ -210,4 +211,26 @@ fn a_machine_behind_qmp_is_listed_with_what_opens_it() {
     assert_eq!(opened.console, list[1]);
     let [_, _, opened_by] = clients.join().unwrap();
     assert_eq!(opened_by.next().registered.1, 1);
+}
+
+/// QEMU has one peer at a time: whoever came for a second head would cut the first one off from its input.
+#[test]
+fn all_heads_behind_qmp_share_one_connection() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("qmp");
+    let listener = UnixListener::bind(&path).unwrap();
+    let two = FakeVm { consoles: &["Graphic", "Graphic"], ..OTHER };
+    let client = thread::spawn(move || serve_qmp(&listener, two));
+    let mut watch = source::watch(&qmp(&path), &options()).unwrap();
+    let Some(Seen::Consoles(present)) = watch.poll() else { panic!("it has consoles") };
+    let qemu = client.join().unwrap();
+    let mut heads: Vec<_> = present.iter().map(|one| one.open(&options()).unwrap()).collect();
+    let registered = [qemu.next(), qemu.next()].map(|head| head.registered.1);
+    assert_eq!(registered, [0, 1]);
+    for head in &mut heads {
+        head.source.send(&Input::Key { code: 30, pressed: true });
+        assert_eq!(qemu.did(), ("Keyboard.Press".to_owned(), 30, 0));
+    }
+    drop((heads, present, watch));
+    assert_eq!(qemu.try_did(), None);
 }

@@ -167,10 +167,15 @@ struct Shared {
 impl Compositor {
     /// Starts it, with one client at the other end of the socket.
     pub fn start(script: Script) -> (Self, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        (Self::over(script, ours), theirs)
+    }
+
+    /// Starts it at this end of the client's socket.
+    pub fn over(script: Script, ours: UnixStream) -> Self {
         let mut display = Display::<Server>::new().unwrap();
         let handle = display.handle();
         globals(&handle, &script);
-        let (ours, theirs) = UnixStream::pair().unwrap();
         let socket = ours.try_clone().unwrap();
         let client = handle.clone().insert_client(ours, Arc::new(NoData)).unwrap();
         let server = Server {
@@ -195,7 +200,7 @@ impl Compositor {
             let shared = Arc::clone(&shared);
             move || serve(&mut display, &shared, &stopped)
         });
-        (Self { shared, stop: Some(stop), thread: Some(thread) }, theirs)
+        Self { shared, stop: Some(stop), thread: Some(thread) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Server> {

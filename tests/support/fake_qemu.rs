@@ -15,6 +15,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -122,6 +123,11 @@ impl FakeQemus {
         self.0.recv_timeout(PATIENCE).expect("nobody registered a listener")
     }
 
+    /// Who has connected to it since the last call.
+    pub(crate) fn connected(&self) -> Vec<Connection> {
+        self.2.try_iter().collect()
+    }
+
     /// Another mouse is plugged in. Once only.
     pub(crate) fn mouse(&self, absolute: bool) {
         let connection = self.2.recv_timeout(PATIENCE).expect("nobody came");
@@ -159,7 +165,8 @@ pub(crate) fn p2p_over(stream: UnixStream, vm: FakeVm) -> FakeQemus {
     let (does, did) = channel();
     let (came, come) = channel();
     let user = (does, came);
-    thread::spawn(move || zbus::block_on(serve(stream, vec![vm], Tell::Listener(tell), user)));
+    let vms = Members::of(vec![vm]);
+    thread::spawn(move || zbus::block_on(serve(stream, vms, Tell::Listener(tell), user)));
     FakeQemus(told, did, come)
 }
 
@@ -168,7 +175,8 @@ pub(crate) fn p2p_sockets(vm: FakeVm) -> (UnixStream, Receiver<OwnedFd>) {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let (tell, told) = channel();
     let user = (channel().0, channel().0);
-    thread::spawn(move || zbus::block_on(serve(ours, vec![vm], Tell::Socket(tell), user)));
+    let vms = Members::of(vec![vm]);
+    thread::spawn(move || zbus::block_on(serve(ours, vms, Tell::Socket(tell), user)));
     (theirs, told)
 }
 
@@ -181,6 +189,45 @@ enum Tell {
 
 /// A message bus with these on it, at `path`: it stands in for dbus-daemon, as far as finding VMs goes.
 pub(crate) fn bus(path: &Path, vms: Vec<FakeVm>) -> FakeQemus {
+    bus_of(path, Members::of(vms))
+}
+
+/// The virtual machines on a bus, which may come and go.
+pub(crate) struct Members {
+    vms: Mutex<Vec<FakeVm>>,
+    /// How often a client has asked who they are.
+    asked: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Members {
+    pub(crate) fn of(vms: Vec<FakeVm>) -> Arc<Self> {
+        Arc::new(Self { vms: Mutex::new(vms), asked: Mutex::new(0), changed: Condvar::new() })
+    }
+
+    /// Changes them.
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Vec<FakeVm>)) {
+        change(&mut self.vms.lock().unwrap());
+    }
+
+    pub(crate) fn asked(&self) -> usize {
+        *self.asked.lock().unwrap()
+    }
+
+    /// Waits until clients have asked that often.
+    pub(crate) fn wait_asked(&self, times: usize) {
+        let asked = self.asked.lock().unwrap();
+        let waited = self.changed.wait_timeout_while(asked, PATIENCE, |asked| *asked < times);
+        assert!(!waited.unwrap().1.timed_out(), "nobody asked who is on the bus");
+    }
+
+    fn now(&self) -> Vec<FakeVm> {
+        self.vms.lock().unwrap().clone()
+    }
+}
+
+/// The same with others from time to time.
+pub(crate) fn bus_of(path: &Path, vms: Arc<Members>) -> FakeQemus {
     let listener = UnixListener::bind(path).unwrap();
     let (tell, told) = channel();
     let (does, did) = channel();
@@ -188,7 +235,7 @@ pub(crate) fn bus(path: &Path, vms: Vec<FakeVm>) -> FakeQemus {
     thread::spawn(move || {
         // Ends with the test's process.
         for stream in listener.incoming() {
-            let (vms, tell) = (vms.clone(), Tell::Listener(tell.clone()));
+            let (vms, tell) = (Arc::clone(&vms), Tell::Listener(tell.clone()));
             let user = (does.clone(), came.clone());
             thread::spawn(move || zbus::block_on(serve(stream.unwrap(), vms, tell, user)));
         }
@@ -203,7 +250,7 @@ async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Message>> {
 /// Serves one client until it goes away.
 async fn serve(
     stream: UnixStream,
-    vms: Vec<FakeVm>,
+    members: Arc<Members>,
     tell: Tell,
     (does, came): (Sender<Did>, Sender<Connection>),
 ) {
@@ -224,9 +271,13 @@ async fn serve(
         let console =
             path.strip_prefix("/org/qemu/Display1/Console_").map(|id| id.parse().unwrap());
         let to = header.destination().map(zbus::names::BusName::as_str);
+        let vms = members.now();
         let vm = vms.iter().find(|vm| to.is_none() || to == Some(vm.owner));
         match (member, vm, console) {
             ("Hello", ..) => connection.reply(&header, &":1.100").await.unwrap(),
+            ("AddMatch" | "RemoveMatch", None, None) => {
+                connection.reply(&header, &()).await.unwrap();
+            }
             ("ListQueuedOwners", ..) if vms.is_empty() => {
                 let name = "org.freedesktop.DBus.Error.NameHasNoOwner";
                 connection.reply_error(&header, name, &"nobody").await.unwrap();
@@ -234,6 +285,8 @@ async fn serve(
             ("ListQueuedOwners", ..) => {
                 let owners: Vec<_> = vms.iter().map(|vm| vm.owner).collect();
                 connection.reply(&header, &owners).await.unwrap();
+                *members.asked.lock().unwrap() += 1;
+                members.changed.notify_all();
             }
             ("GetAll", Some(vm), None) => connection.reply(&header, &of_vm(vm)).await.unwrap(),
             ("GetAll", Some(vm), Some(_)) if is_mouse(&call) => {
@@ -312,7 +365,7 @@ fn of_vm(vm: &FakeVm) -> HashMap<&'static str, Variant<'static>> {
 fn of_console(vm: &FakeVm, id: usize) -> HashMap<&'static str, Variant<'static>> {
     HashMap::from([
         ("Label", Variant::new("VGA")),
-        ("Head", Variant::new(0_u32)),
+        ("Head", Variant::new(id as u32)),
         ("Type", Variant::new(vm.consoles[id])),
         ("Width", Variant::new(640_u32)),
         ("Height", Variant::new(480_u32)),
@@ -407,6 +460,11 @@ impl FakeQemu {
     pub(crate) fn is_replied(&mut self, serial: NonZeroU32) -> bool {
         self.call("org.freedesktop.DBus.Peer", "Ping", &()).unwrap();
         self.early.contains_key(&serial)
+    }
+
+    /// Whether the client is still there.
+    pub(crate) fn answers(&mut self) -> bool {
+        self.call("org.freedesktop.DBus.Peer", "Ping", &()).is_ok()
     }
 
     /// Waits until the client has closed the connection.

@@ -3,10 +3,11 @@
 use clap::{Args, ValueEnum};
 
 use crate::cli::exit::Failure;
-use crate::cli::{Common, PresentArg};
+use crate::cli::{Common, PresentArg, URIS};
 use crate::sink::wayland::{Content, Fit, Hotkeys, WindowOptions};
+use crate::source::Uri;
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(after_help = "\
 Examples:
   fanlight view                                the only VM on the session bus; asks if there are several
@@ -14,6 +15,8 @@ Examples:
   fanlight view qmp:/run/vm.sock               a QEMU started with -display dbus,p2p=yes
   fanlight view qemu:my-vm --reconnect         over restarts of the VM, until the window is closed
   fanlight view libvirt:my-vm                  a domain of libvirt's with <graphics type='dbus'>
+  fanlight view qemu:my-vm --all               every head of it, each in a window
+  fanlight view qemu:my-vm qemu:other          two virtual machines
   fanlight view demo:                          a simulated guest, where there is no VM
   fanlight view --present direct --stats       never copy; say what happens
   fanlight view --scale 1:1 --no-resize        a pixel is a pixel; the guest keeps its mode
@@ -36,8 +39,18 @@ Without --present, the guest's memory itself is given to the compositor when the
 buffers, and a copy of it when the guest draws into the buffer that is shown.
 
 The window has the guest's size, pixel by pixel, until you resize it, maximize it or make it
-fullscreen. From then on the guest is asked to take the window's size, unless --no-resize is given.")]
+fullscreen. From then on the guest is asked to take the window's size, unless --no-resize is given.
+
+Several windows are independent: one that is closed leaves the others, and the program ends with the
+last of them and the worst exit code. A head that is dark is switched on when its window opens (QEMU:
+-device virtio-gpu-pci,max_outputs=2 has two).")]
 pub(in crate::cli) struct ViewArgs {
+    #[arg(value_name = "URI", default_value = "qemu:", help = format!("Whose screen, each in a window of its own: {URIS}"))]
+    uris: Vec<String>,
+    /// A window for each console of the virtual machine, or (qemu: without a name) of every virtual machine on the
+    /// bus, as they come and go
+    #[arg(long)]
+    pub(super) all: bool,
     #[command(flatten)]
     pub(super) common: Common,
     /// How the guest's memory reaches the compositor
@@ -111,6 +124,10 @@ impl From<ScaleArg> for Fit {
 }
 
 impl ViewArgs {
+    pub(super) fn uris(&self) -> Result<Vec<Uri>, Failure> {
+        self.uris.iter().map(|uri| uri.parse().map_err(Failure::usage)).collect()
+    }
+
     /// What windows are to be like.
     pub(super) fn window(&self) -> Result<WindowOptions, Failure> {
         let hotkeys = self.hotkeys.iter().map(String::as_str);

@@ -5,9 +5,10 @@ use crate::cli::Signals;
 use crate::cli::exit::Failure;
 use crate::cli::reconnect::{self, Reconnect};
 use crate::cli::stats::Reporter;
+use crate::frame::{Size, SizeHint};
 use crate::session::{Config, Options, Session, Turn};
 use crate::sink::wayland::{Action, WaylandSink, WindowOptions};
-use crate::source::{Opened, Uri};
+use crate::source::{self, Opened, Uri};
 
 /// A window that shows a console until either ends.
 pub(super) struct Head<'a> {
@@ -17,31 +18,48 @@ pub(super) struct Head<'a> {
     /// What sentences call the virtual machine.
     name: String,
     signals: &'a Signals,
+    /// Told each time that it is connected again.
+    back: Option<Box<dyn Fn()>>,
 }
 
+/// What QEMU begins with for the first head, and what is asked for of one that is dark.
+const FIRST_SIZE: Size = Size { width: 1280, height: 800 };
+
 impl<'a> Head<'a> {
-    /// Opens a window for `opened`, which was asked for as `uri`.
+    /// Opens a window for `opened`, which was asked for as `uri`; `others`: its virtual machine has
+    /// consoles besides.
     pub(super) fn open(
         args: &ViewArgs,
         window: &WindowOptions,
         uri: &Uri,
         opened: Opened,
+        others: bool,
         signals: &'a Signals,
     ) -> Result<Self, Failure> {
         let Opened { source, console } = opened;
-        let window = WindowOptions { title: reconnect::title(&console), ..window.clone() };
-        let sink = WaylandSink::connect(&window)
+        let title = reconnect::title(&console, others);
+        let sink = WaylandSink::connect(&WindowOptions { title, ..window.clone() })
             .map_err(|error| Failure::failed("can't open a window", error))?;
         let config = Config { ack_deadline: args.common.ack_deadline(), ..Config::VIEWER };
         let options = Options { present: args.present.into(), config };
-        let again = || signals.waker().map(|waker| Reconnect::new(uri, &console, waker));
+        let mut session = Session::new(source, sink, options);
+        if console.head > 0 && console.is_dark() {
+            session.ask_size(SizeHint { size: FIRST_SIZE, mm: None });
+        }
+        let again = || signals.waker().map(|waker| Reconnect::new(uri, &console, others, waker));
         Ok(Self {
-            session: Session::new(source, sink, options),
-            reporter: Reporter::new(args.common.stats),
+            session,
+            reporter: Reporter::new(args.common.stats, &console.uri),
             again: args.reconnect.then(again).transpose()?,
             name: reconnect::name(&console).to_owned(),
             signals,
+            back: None,
         })
+    }
+
+    /// As one of several windows; `back` is called whenever it is connected again.
+    pub(super) fn beside(self, back: impl Fn() + 'static) -> Self {
+        Self { reporter: self.reporter.beside(), back: Some(Box::new(back)), ..self }
     }
 
     /// Shows it to the end.
@@ -57,7 +75,7 @@ impl<'a> Head<'a> {
 
     /// Waits for what happens next; how it ended, once it has.
     fn turn(&mut self) -> Result<Option<Result<(), Failure>>, Failure> {
-        let Self { session, reporter, again, name, signals } = self;
+        let Self { session, reporter, again, name, signals, back } = self;
         let retry = again.as_ref().and_then(Reconnect::due_in);
         let due = [reporter.due_in(), retry].into_iter().flatten().min();
         let turn = session.turn(due, Some(signals.fd()))?;
@@ -79,7 +97,15 @@ impl<'a> Head<'a> {
             })));
         }
         match (again, session.lost()) {
-            (Some(again), _) => again.step(session),
+            (Some(again), lost) => {
+                let was_lost = lost.is_some();
+                again.step(session);
+                if was_lost && session.lost().is_none() {
+                    back.iter().for_each(|tell| tell());
+                }
+            }
+            // Its window goes as it came.
+            (None, Some(source::CONSOLE_GONE)) if back.is_some() => return Ok(Some(Ok(()))),
             (None, Some(reason)) => {
                 let sentence = format!("the virtual machine {name} is gone: {reason}");
                 return Ok(Some(Err(Failure::ended(sentence))));

@@ -18,11 +18,21 @@ pub(super) struct Vm {
     pub(super) consoles: Vec<Console>,
 }
 
+impl Vm {
+    /// Whether it is that name, UUID or unique name on the bus.
+    pub(super) fn is_called(&self, wanted: &str) -> bool {
+        self.name == wanted
+            || self.uuid.eq_ignore_ascii_case(wanted)
+            || self.owner.as_deref() == Some(wanted)
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Console {
     pub(super) id: u32,
     pub(super) label: String,
     pub(super) kind: String,
+    pub(super) head: u32,
     pub(super) width: u32,
     pub(super) height: u32,
 }
@@ -44,6 +54,7 @@ pub(super) async fn vm(bus: &Connection, owner: Option<String>) -> zbus::Result<
             id,
             label: get(&of, "Label")?,
             kind: get(&of, "Type")?,
+            head: get(&of, "Head")?,
             width: get(&of, "Width")?,
             height: get(&of, "Height")?,
         });
@@ -56,17 +67,20 @@ pub(super) fn console_path(id: u32) -> String {
     format!("{CONSOLE_PATH}{id}")
 }
 
-/// Every virtual machine on a bus: QEMU lets later ones queue for the name of the first. One that
-/// doesn't answer is left out with a warning.
-pub(super) async fn vms(bus: &Connection) -> zbus::Result<Vec<Vm>> {
+/// Who is a QEMU on a bus: later ones queue for the name of the first.
+pub(super) async fn owners(bus: &Connection) -> zbus::Result<Vec<String>> {
     let call = bus.call_method(Some(DBUS), DBUS_PATH, Some(DBUS), "ListQueuedOwners", &BUS_NAME);
-    let owners: Vec<String> = match call.await {
-        Ok(reply) => reply.body().deserialize()?,
-        Err(Error::FDO(error)) if matches!(*error, fdo::Error::NameHasNoOwner(_)) => Vec::new(),
-        Err(error) => return Err(error),
-    };
+    match call.await {
+        Ok(reply) => reply.body().deserialize(),
+        Err(Error::FDO(error)) if matches!(*error, fdo::Error::NameHasNoOwner(_)) => Ok(Vec::new()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Every virtual machine on a bus. One that doesn't answer is left out with a warning.
+pub(super) async fn vms(bus: &Connection) -> zbus::Result<Vec<Vm>> {
     let mut vms = Vec::new();
-    for owner in owners {
+    for owner in owners(bus).await? {
         match vm(bus, Some(owner.clone())).await {
             Ok(vm) => vms.push(vm),
             Err(error) => tracing::warn!(%owner, %error, "a QEMU on the bus does not answer"),
@@ -101,14 +115,7 @@ pub(super) fn choose_vm<'a>(
 ) -> Result<&'a Vm, SourceError> {
     let matching: Vec<&Vm> = match wanted {
         None => vms.iter().collect(),
-        Some(wanted) => vms
-            .iter()
-            .filter(|vm| {
-                vm.name == wanted
-                    || vm.uuid.eq_ignore_ascii_case(wanted)
-                    || vm.owner.as_deref() == Some(wanted)
-            })
-            .collect(),
+        Some(wanted) => vms.iter().filter(|vm| vm.is_called(wanted)).collect(),
     };
     match (matching.as_slice(), wanted) {
         ([one], _) => Ok(one),
@@ -196,6 +203,7 @@ pub(super) fn describe_console(
         vm: vm.name.clone(),
         uuid: vm.uuid.clone(),
         console: console.id,
+        head: console.head,
         label: console.label.clone(),
         kind: console.kind.clone(),
         width: console.width,
@@ -225,6 +233,7 @@ mod tests {
             id,
             label: "VGA".into(),
             kind: kind.into(),
+            head: 0,
             width: 1,
             height: 1,
         };

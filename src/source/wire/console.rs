@@ -18,6 +18,7 @@ use crate::port::{Ack, Announcement, Settle, SourceEvent, Swap, Verdict, next_bu
 use crate::protocol::client::guest_buffer_v1::{self, GuestBufferV1};
 use crate::protocol::client::guest_console_v1 as wire;
 use crate::protocol::{BUFFERS_MAX, DAMAGE_EVENTS_MAX};
+use crate::source::CONSOLE_GONE;
 use crate::source::check::check;
 use crate::sys::{self, Classify};
 
@@ -291,7 +292,7 @@ impl Console {
                 self.push(SourceEvent::Invalidate)?;
             }
             Event::InvalidateEnd { .. } => (self.invalid, self.invalidation) = (false, None),
-            Event::Gone => return Err(GONE.to_owned()),
+            Event::Gone => return Err(CONSOLE_GONE.to_owned()),
         }
         Ok(())
     }
@@ -343,9 +344,6 @@ impl Console {
         self.push(SourceEvent::Update { buffer, damage, ack })
     }
 }
-
-/// What is said of a console that was taken away.
-pub(super) const GONE: &str = "the backend took the console away";
 
 impl Buffer {
     fn announce(

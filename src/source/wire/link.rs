@@ -12,7 +12,7 @@ use wayland_client::protocol::wl_registry::{self, WlRegistry};
 use wayland_client::{Connection, Proxy};
 
 use super::acks::Acks;
-use super::console::{Console, Fault, GONE};
+use super::console::{Console, Fault};
 use super::sentence;
 use crate::frame::{Input, SizeHint, StorageId};
 use crate::port::SourceEvent;
@@ -20,7 +20,7 @@ use crate::protocol::client::guest_buffer_v1::GuestBufferV1;
 use crate::protocol::client::guest_console_v1::{self, GuestConsoleV1, State};
 use crate::protocol::client::guest_scanout_manager_v1::{self, GuestScanoutManagerV1};
 use crate::protocol::{MANAGER, SIDE_MAX, VERSION};
-use crate::source::{NO_FDS, out_of_fds};
+use crate::source::{CONSOLE_GONE, NO_FDS, out_of_fds};
 use crate::sys::Classify;
 
 /// Consoles that are listened to.
@@ -52,6 +52,8 @@ struct Inner {
     manager: Option<GuestScanoutManagerV1>,
     consoles: BTreeMap<u32, Listed>,
     listed: bool,
+    /// The list is another than when it was last asked for.
+    changed: bool,
     /// Why the connection is over.
     fault: Option<String>,
 }
@@ -66,6 +68,7 @@ impl Link {
             manager: None,
             consoles: BTreeMap::new(),
             listed: false,
+            changed: false,
             fault: None,
         };
         Ok(Self { acks, inner: Mutex::new(inner) })
@@ -76,6 +79,12 @@ impl Link {
         let inner = self.lock();
         let (name, uuid) = inner.vm.clone();
         inner.listed.then(|| (name, uuid, inner.consoles.values().cloned().collect()))
+    }
+
+    /// The same, once each time that the backend has told another list.
+    pub(super) fn changed(&self) -> Option<(String, String, Vec<Listed>)> {
+        let changed = std::mem::take(&mut self.lock().changed);
+        changed.then(|| self.consoles()).flatten()
     }
 
     /// Begins to watch a console.
@@ -201,7 +210,7 @@ impl Link {
         if interface == GuestConsoleV1::interface().name {
             let (_, event) = GuestConsoleV1::parse_event(connection, message).map_err(strange)?;
             if matches!(event, guest_console_v1::Event::Gone) {
-                inner.fault = Some(GONE.to_owned());
+                inner.fault = Some(CONSOLE_GONE.to_owned());
                 return Ok(());
             }
             return inner.console.event(event);
@@ -247,7 +256,7 @@ impl Inner {
                 self.consoles.insert(number, Listed { number, graphic, label });
             }
             Event::ConsoleGone { number } => drop(self.consoles.remove(&number)),
-            Event::Done => self.listed = true,
+            Event::Done => (self.listed, self.changed) = (true, true),
         }
         Ok(())
     }
