@@ -3,6 +3,7 @@
 
 mod classify;
 mod dmabuf;
+mod environment;
 mod fresh;
 mod map;
 mod memfd;
@@ -14,6 +15,7 @@ pub use dmabuf::{
     PageRange, RANGES_MAX, ReadAccess, WriteAccess, create_udmabuf, create_udmabuf_list,
     export_sync_file, is_being_written, udmabuf_available, udmabuf_limits,
 };
+pub use environment::take_variable;
 pub use fresh::Sentinel;
 pub use map::{Mapping, OwnMapping};
 pub use memfd::{own_memfd, page_align, seal_future_write, sealed_copy};

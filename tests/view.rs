@@ -19,6 +19,8 @@ use fanlight::frame::Size;
 use rustix::io::{FdFlags, fcntl_setfd};
 
 const TITLE: &str = "demo – Fanlight";
+/// From who started the program.
+const TOKEN: &str = "a token";
 const RECONNECTING: &str = "demo – Fanlight (reconnecting…)";
 
 /// The program and its compositor.
@@ -46,6 +48,7 @@ impl View {
             .arg("view")
             .args(args)
             .env_clear()
+            .env("XDG_ACTIVATION_TOKEN", TOKEN)
             .env("WAYLAND_SOCKET", stream.as_raw_fd().to_string())
             .stderr(Stdio::piped())
             .spawn()
@@ -136,6 +139,8 @@ fn a_window_outlives_its_virtual_machine_and_shows_the_next_one() {
     }
     view.frames(5);
     assert!(!view.was_blank());
+    let used = view.compositor.with(|server| server.desktop.activated.clone());
+    assert_eq!(used.iter().map(|(token, _)| token.as_str()).collect::<Vec<_>>(), [TOKEN]);
     view.close();
     let (status, said) = view.ends();
     assert_eq!(status.code(), Some(0), "{said}");

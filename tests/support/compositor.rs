@@ -54,8 +54,10 @@ use wayland_protocols::wp::relative_pointer::zv1::server::zwp_relative_pointer_m
 use wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
 use wayland_protocols::wp::tearing_control::v1::server::wp_tearing_control_manager_v1::WpTearingControlManagerV1;
 use wayland_protocols::wp::viewporter::server::wp_viewporter::WpViewporter;
+use wayland_protocols::xdg::activation::v1::server::xdg_activation_v1::XdgActivationV1;
 use wayland_protocols::xdg::decoration::zv1::server::zxdg_decoration_manager_v1::ZxdgDecorationManagerV1;
 use wayland_protocols::xdg::shell::server::xdg_wm_base::XdgWmBase;
+use wayland_protocols::xdg::toplevel_icon::v1::server::xdg_toplevel_icon_manager_v1::XdgToplevelIconManagerV1;
 use wayland_server::backend::ClientData;
 use wayland_server::protocol::wl_compositor::WlCompositor;
 use wayland_server::protocol::wl_output::WlOutput;
@@ -323,6 +325,8 @@ fn globals(handle: &DisplayHandle, script: &Script) {
     offer::<WpContentTypeManagerV1>(handle, script, 1);
     offer::<WpTearingControlManagerV1>(handle, script, 1);
     offer::<ZwpIdleInhibitManagerV1>(handle, script, 1);
+    offer::<XdgToplevelIconManagerV1>(handle, script, 1);
+    offer::<XdgActivationV1>(handle, script, 1);
     offer::<ZwpLinuxDmabufV1>(handle, script, script.dmabuf);
     offer::<WlSeat>(handle, script, script.seat);
     offer::<WpCursorShapeManagerV1>(handle, script, 1);
@@ -363,6 +367,7 @@ plain_globals!(
     WpContentTypeManagerV1,
     WpTearingControlManagerV1,
     ZwpIdleInhibitManagerV1,
+    XdgActivationV1,
     WpLinuxDrmSyncobjManagerV1,
     WpCursorShapeManagerV1,
     ZwpKeyboardShortcutsInhibitManagerV1,

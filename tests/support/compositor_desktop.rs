@@ -16,6 +16,11 @@ use wayland_protocols::wp::tearing_control::v1::server::{
     wp_tearing_control_manager_v1::{self, WpTearingControlManagerV1},
     wp_tearing_control_v1::{self, PresentationHint, WpTearingControlV1},
 };
+use wayland_protocols::xdg::activation::v1::server::xdg_activation_v1::{self, XdgActivationV1};
+use wayland_protocols::xdg::toplevel_icon::v1::server::{
+    xdg_toplevel_icon_manager_v1::{self, XdgToplevelIconManagerV1},
+    xdg_toplevel_icon_v1::{self, XdgToplevelIconV1},
+};
 use wayland_server::protocol::wl_output::{self, Mode, Subpixel, Transform, WlOutput};
 use wayland_server::{
     Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, WEnum,
@@ -33,6 +38,11 @@ pub struct Desktop {
     /// Surfaces that may tear, and what others show.
     pub tearing: Vec<usize>,
     pub content: Vec<(usize, Type)>,
+    /// The icon that is being made, and the window's.
+    drawn: String,
+    pub icon: Option<String>,
+    /// Tokens that were used, and for which surface.
+    pub activated: Vec<(String, usize)>,
     /// The surface for which the screen stays on.
     pub awake: Option<usize>,
     scale: Option<WpFractionalScaleV1>,
@@ -129,4 +139,42 @@ dispatch!(ZwpIdleInhibitManagerV1, (), |state, _r, request, _d, init| match requ
 dispatch!(ZwpIdleInhibitorV1, usize, |state, _r, request, _d, _i| match request {
     zwp_idle_inhibitor_v1::Request::Destroy => state.desktop.awake = None,
     other => panic!("zwp_idle_inhibitor_v1: {other:?}"),
+});
+
+impl GlobalDispatch<XdgToplevelIconManagerV1, ()> for Server {
+    fn bind(
+        _: &mut Self,
+        _: &DisplayHandle,
+        _: &Client,
+        resource: New<XdgToplevelIconManagerV1>,
+        (): &(),
+        init: &mut DataInit<'_, Self>,
+    ) {
+        let icons = init.init(resource, ());
+        icons.icon_size(48);
+        icons.done();
+    }
+}
+
+dispatch!(XdgToplevelIconManagerV1, (), |state, _r, request, _d, init| match request {
+    xdg_toplevel_icon_manager_v1::Request::CreateIcon { id } => {
+        init.init(id, ());
+    }
+    xdg_toplevel_icon_manager_v1::Request::SetIcon { icon, .. } => {
+        state.desktop.icon = icon.map(|_| state.desktop.drawn.clone());
+    }
+    other => panic!("xdg_toplevel_icon_manager_v1: {other:?}"),
+});
+
+dispatch!(XdgToplevelIconV1, (), |state, _r, request, _d, _i| match request {
+    xdg_toplevel_icon_v1::Request::SetName { icon_name } => state.desktop.drawn = icon_name,
+    xdg_toplevel_icon_v1::Request::Destroy => {}
+    other => panic!("xdg_toplevel_icon_v1: {other:?}"),
+});
+
+dispatch!(XdgActivationV1, (), |state, _r, request, _d, _i| match request {
+    xdg_activation_v1::Request::Activate { token, surface } => {
+        state.desktop.activated.push((token, *surface.data::<usize>().unwrap()));
+    }
+    other => panic!("xdg_activation_v1: {other:?}"),
 });

@@ -28,6 +28,29 @@ fn it_says_who_it_is() {
         assert_eq!(server.surfaces.title, "a guest");
         assert_eq!(server.surfaces.app_id, "org.example");
         assert!(server.surfaces.fullscreen && server.surfaces.server_decorations);
+        assert_eq!(server.desktop.icon.as_deref(), Some("org.example"));
+    });
+    // Where it can't be said it is a window all the same.
+    let without = &["xdg_toplevel_icon_manager_v1", "xdg_activation_v1"];
+    Stage::open(Script { without, ..Script::default() });
+}
+
+/// Without the first a window that the user asked for would stay behind others; without the second one could
+/// come to the front by a word that was given for another.
+#[test]
+fn the_word_that_it_may_come_to_the_front_is_used_once_when_it_is_there() {
+    let activation = Some("a token".to_owned());
+    let options = WindowOptions { activation, ..WindowOptions::default() };
+    let mut stage = Stage::try_open(Script::default(), &options, NO_UDMABUF).unwrap();
+    stage.settle();
+    stage.compositor.with(|server| assert_eq!(server.desktop.activated, []));
+    for commit in 1..=2 {
+        stage.show(commit, &untouchable(size(64 * commit as u32, 48)), 0);
+        stage.shown(commit as usize);
+    }
+    stage.compositor.with(|server| {
+        let main = server.surfaces.main.unwrap();
+        assert_eq!(server.desktop.activated, [("a token".to_owned(), main)]);
     });
 }
 

@@ -6,6 +6,7 @@ use crate::cli::exit::Failure;
 use crate::cli::{Common, PresentArg, URIS};
 use crate::sink::wayland::{Content, Fit, Hotkeys, WindowOptions};
 use crate::source::Uri;
+use crate::sys::take_variable;
 
 #[derive(Clone, Debug, Args)]
 #[command(after_help = "\
@@ -123,6 +124,12 @@ impl From<ScaleArg> for Fit {
     }
 }
 
+/// The launcher's word that the user asked for the window. Longer ones fit into no message.
+fn activation() -> Option<String> {
+    let token = take_variable("XDG_ACTIVATION_TOKEN")?.into_string().ok()?;
+    (1..=1024).contains(&token.len()).then_some(token)
+}
+
 impl ViewArgs {
     pub(super) fn uris(&self) -> Result<Vec<Uri>, Failure> {
         self.uris.iter().map(|uri| uri.parse().map_err(Failure::usage)).collect()
@@ -140,6 +147,7 @@ impl ViewArgs {
             content: self.content.map(Into::into),
             view_only: self.view_only,
             hotkeys: Hotkeys::changed(hotkeys).map_err(Failure::usage)?,
+            activation: activation(),
             ..WindowOptions::default()
         })
     }

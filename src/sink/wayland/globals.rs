@@ -18,6 +18,8 @@ use wayland_protocols::wp::linux_drm_syncobj::v1::client::wp_linux_drm_syncobj_m
 use wayland_protocols::wp::single_pixel_buffer::v1::client::wp_single_pixel_buffer_manager_v1::WpSinglePixelBufferManagerV1;
 use wayland_protocols::wp::tearing_control::v1::client::wp_tearing_control_manager_v1::WpTearingControlManagerV1;
 use wayland_protocols::wp::viewporter::client::wp_viewporter::WpViewporter;
+use wayland_protocols::xdg::activation::v1::client::xdg_activation_v1::XdgActivationV1;
+use wayland_protocols::xdg::toplevel_icon::v1::client::xdg_toplevel_icon_manager_v1::XdgToplevelIconManagerV1;
 
 use super::State;
 use super::connect::WaylandError;
@@ -73,6 +75,8 @@ pub(super) struct Globals {
     pub(super) dmabuf: Option<ZwpLinuxDmabufV1>,
     pub(super) tearing: Option<WpTearingControlManagerV1>,
     pub(super) content_type: Option<WpContentTypeManagerV1>,
+    pub(super) icons: Option<XdgToplevelIconManagerV1>,
+    pub(super) activation: Option<XdgActivationV1>,
     pub(super) idle_inhibit: Option<ZwpIdleInhibitManagerV1>,
     /// Explicit sync.
     pub(super) syncobj: Option<WpLinuxDrmSyncobjManagerV1>,
@@ -103,6 +107,8 @@ impl Globals {
             dmabuf: globals.bind(qh, 3..=6, Offered).ok(),
             tearing: globals.bind(qh, 1..=1, Quiet).ok(),
             content_type: globals.bind(qh, 1..=1, Quiet).ok(),
+            icons: globals.bind(qh, 1..=1, Quiet).ok(),
+            activation: globals.bind(qh, 1..=1, Quiet).ok(),
             idle_inhibit: globals.bind(qh, 1..=1, Quiet).ok(),
             syncobj: globals.bind(qh, 1..=1, Quiet).ok(),
         })

@@ -26,8 +26,11 @@ pub enum Content {
 pub struct WindowOptions {
     /// What its title bar says.
     pub title: String,
-    /// By which the desktop finds its icon and its settings.
+    /// By which the desktop finds its entry and its settings; and what its icon is called.
     pub app_id: String,
+    /// The desktop's word that the user has asked for this window (`XDG_ACTIVATION_TOKEN`), so that it may
+    /// come to the front.
+    pub activation: Option<String>,
     /// Its first size, in logical pixels; `None`: that of the picture, also when that changes, until
     /// the user gives it another. The compositor may choose another.
     pub size: Option<Size>,
@@ -57,6 +60,7 @@ impl Default for WindowOptions {
         Self {
             title: name(),
             app_id: name(),
+            activation: None,
             size: None,
             fullscreen: false,
             output: None,

@@ -61,6 +61,8 @@ pub(super) struct Window {
     title: String,
     note: Option<String>,
     pub(super) frame: Frame,
+    /// To be used once, when the window is there.
+    activation: Option<String>,
     toplevel: Toplevel,
 }
 
@@ -95,6 +97,12 @@ impl Window {
         toplevel.set_title(&title);
         toplevel.set_app_id(&options.app_id);
         toplevel.set_min_size(Some(MIN_SIZE));
+        if let Some(icons) = &globals.icons {
+            let icon = icons.create_icon(qh, Quiet);
+            icon.set_name(options.app_id.clone());
+            icons.set_icon(toplevel.xdg_toplevel(), Some(&icon));
+            icon.destroy();
+        }
         if options.fullscreen {
             toplevel.set_fullscreen(output);
         }
@@ -122,6 +130,7 @@ impl Window {
             title,
             note: None,
             frame,
+            activation: options.activation.clone(),
             toplevel,
         })
     }
@@ -269,6 +278,9 @@ impl Window {
             self.picture.commit();
             self.toplevel.commit();
             self.subsurface.set_desync();
+            if let (Some(token), Some(manager)) = (self.activation.take(), &globals.activation) {
+                manager.activate(token, self.toplevel.wl_surface());
+            }
         } else if picture_changed {
             self.picture.commit();
         }
