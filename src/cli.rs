@@ -1,9 +1,11 @@
 //! What was typed, and what it means. One file a verb.
 
+mod config;
 mod demo;
 mod dump;
 mod exit;
 mod list;
+mod papers;
 mod pick;
 mod reconnect;
 mod stats;
@@ -12,6 +14,7 @@ mod view;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,7 +47,10 @@ Examples:
   fanlight view demo:                                    a simulated guest: there is no VM to start
 
 Exit codes: 0 done, 1 failed, 2 wrong usage (also: no or several VMs to choose from), 3 timed out.
-FANLIGHT_LOG takes a filter as `debug` or `fanlight::session=trace`.";
+FANLIGHT_LOG takes a filter as `debug` or `fanlight::session=trace`.
+What isn't typed for view and dump is taken from the environment (--present from FANLIGHT_PRESENT, and so
+on), else from the configuration file, where the flags have the same names (`fanlight config` prints one).
+A flag that is set there is taken back by =no, as in --reconnect=no.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {
@@ -56,6 +62,12 @@ enum Verb {
     List(list::ListArgs),
     /// Serve a simulated guest at a socket, to look at or to test with
     Demo(demo::DemoArgs),
+    /// Print a configuration file with all settings and their defaults
+    Config(papers::ConfigArgs),
+    /// Print what a shell needs to complete this program's command line
+    Completions(papers::CompletionsArgs),
+    /// Print this program's manual page, or write those of all its verbs
+    Man(papers::ManArgs),
 }
 
 /// What a URI can be.
@@ -67,6 +79,9 @@ demo:?mode=…&size=WxH&fps=N&buffers=2|3&freshness=off (a simulated guest; its 
 /// What view and dump have in common.
 #[derive(Clone, Debug, Args)]
 struct Common {
+    /// The configuration file [default: $XDG_CONFIG_HOME/fanlight/config.toml, if it is there]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Let the guest go on after this time, whoever still reads its memory
     #[arg(long, value_name = "MS", default_value_t = 40, value_parser = clap::value_parser!(u64).range(1..=1000))]
     ack_deadline: u64,
@@ -109,14 +124,20 @@ impl From<PresentArg> for Present {
 
 /// Runs the program on the arguments of the process.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = log_to_stderr(cli.verbose).and_then(|()| match cli.verb {
+    exit::report(config::parse().and_then(run))
+}
+
+fn run(cli: Cli) -> Result<(), Failure> {
+    log_to_stderr(cli.verbose)?;
+    match cli.verb {
         Verb::View(args) => view::run(&args),
         Verb::Dump(args) => dump::run(&args),
         Verb::List(args) => list::run(&args),
         Verb::Demo(args) => demo::run(&args),
-    });
-    exit::report(done)
+        Verb::Config(_) => papers::example(),
+        Verb::Completions(args) => papers::completions(&args),
+        Verb::Man(args) => papers::man(&args),
+    }
 }
 
 fn log_to_stderr(verbose: u8) -> Result<(), Failure> {
