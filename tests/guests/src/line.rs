@@ -31,6 +31,11 @@ pub enum Command {
         /// Rows.
         height: u32,
     },
+    /// Use the mode that the screen prefers, and at each change of it show one frame more; say how
+    /// many screens are connected, now and when that changes.
+    Follow,
+    /// Show one frame of this number on the second screen.
+    Second(u32),
     /// Switch the machine off.
     Poweroff,
 }
@@ -49,6 +54,15 @@ pub enum Report {
     Ok,
     /// This frame is whole: drawn (boot sector), or shown, its flip event received (Linux).
     Frame(u32),
+    /// A mode of this size is used from the next frame on, because the screen prefers it.
+    Mode {
+        /// Columns.
+        width: u32,
+        /// Rows.
+        height: u32,
+    },
+    /// So many screens are connected.
+    Screens(u32),
     /// All frames that were asked for are out; the last one stays.
     Done,
     /// The command failed, and why.
@@ -76,6 +90,8 @@ impl fmt::Display for Command {
             Self::Still(frame) => write!(f, "still {frame}"),
             Self::Stop => write!(f, "stop"),
             Self::Mode { width, height } => write!(f, "mode {width}x{height}"),
+            Self::Follow => write!(f, "follow"),
+            Self::Second(frame) => write!(f, "second {frame}"),
             Self::Poweroff => write!(f, "poweroff"),
         }
     }
@@ -101,6 +117,8 @@ impl FromStr for Command {
                 let (width, height) = parse_size(size).ok_or_else(unknown)?;
                 Ok(Self::Mode { width, height })
             }
+            ("follow", "") => Ok(Self::Follow),
+            ("second", frame) => Ok(Self::Second(number(frame)?)),
             ("poweroff", "") => Ok(Self::Poweroff),
             _ => Err(unknown()),
         }
@@ -113,6 +131,8 @@ impl fmt::Display for Report {
             Self::Ready { width, height } => write!(f, "ready {width}x{height}"),
             Self::Ok => write!(f, "ok"),
             Self::Frame(frame) => write!(f, "frame {frame}"),
+            Self::Mode { width, height } => write!(f, "mode {width}x{height}"),
+            Self::Screens(count) => write!(f, "screens {count}"),
             Self::Done => write!(f, "done"),
             Self::Failed(why) => write!(f, "failed {why}"),
         }
@@ -132,6 +152,11 @@ impl FromStr for Report {
             }
             ("ok", "") => Ok(Self::Ok),
             ("frame", frame) => Ok(Self::Frame(frame.parse().map_err(|_| unknown())?)),
+            ("mode", size) => {
+                let (width, height) = parse_size(size).ok_or_else(unknown)?;
+                Ok(Self::Mode { width, height })
+            }
+            ("screens", count) => Ok(Self::Screens(count.parse().map_err(|_| unknown())?)),
             ("done", "") => Ok(Self::Done),
             ("failed", why) => Ok(Self::Failed(why.to_owned())),
             _ => Err(unknown()),
@@ -159,6 +184,8 @@ mod tests {
             Command::Still(7),
             Command::Stop,
             Command::Mode { width: 800, height: 600 },
+            Command::Follow,
+            Command::Second(3),
             Command::Poweroff,
         ] {
             assert_eq!(command.to_string().parse(), Ok(command));
@@ -174,6 +201,8 @@ mod tests {
             Report::Ready { width: 640, height: 480 },
             Report::Ok,
             Report::Frame(3),
+            Report::Mode { width: 800, height: 600 },
+            Report::Screens(2),
             Report::Done,
             Report::Failed("no such mode".into()),
         ] {

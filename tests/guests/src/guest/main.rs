@@ -3,6 +3,7 @@
 //!
 //! It is the guest's process 1, started by its init script. It must be linked statically.
 
+mod hotplug;
 mod player;
 mod screen;
 mod serial;
@@ -76,6 +77,8 @@ fn obey(player: &mut Player, command: Command) -> Result<Vec<Report>> {
         Command::Still(frame) => return player.still(frame),
         Command::Stop => return player.settle(),
         Command::Mode { width, height } => player.set_size(width, height)?,
+        Command::Follow => return player.follow(),
+        Command::Second(frame) => return player.second(frame),
     }
     Ok(vec![Report::Ok])
 }

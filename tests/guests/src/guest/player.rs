@@ -7,6 +7,7 @@ use fanlight_guests::line::Report;
 use rustix::time::Timespec;
 
 use crate::Result;
+use crate::hotplug::Hotplug;
 use crate::screen::Screen;
 
 /// What the player is at.
@@ -25,6 +26,9 @@ enum Work {
 pub(crate) struct Player {
     size: Option<(u32, u32)>,
     screen: Option<Screen>,
+    second: Option<Screen>,
+    /// There as long as the screen's own mode is followed; and how many screens were connected last.
+    hotplug: Option<(Hotplug, usize)>,
     work: Work,
     /// Number of the last frame that was drawn.
     frame: u32,
@@ -38,7 +42,7 @@ impl Player {
     /// use, `None` the one that the screen prefers.
     pub(crate) fn new(size: Option<(u32, u32)>) -> Self {
         let (work, left, hold) = (Work::Resting, None, Duration::ZERO);
-        Self { size, screen: None, work, frame: 0, left, hold }
+        Self { size, screen: None, second: None, hotplug: None, work, frame: 0, left, hold }
     }
 
     /// The size of the mode in use or to be used.
@@ -49,12 +53,11 @@ impl Player {
         }
     }
 
-    /// The screen, if its flip event is what to wait for.
-    pub(crate) fn awaited(&self) -> Option<BorrowedFd<'_>> {
-        match self.work {
-            Work::Flipping => self.screen.as_ref().map(Screen::fd),
-            Work::Resting | Work::Holding(_) => None,
-        }
+    /// The screen, if its flip event is what to wait for, and the kernel's word about screens.
+    pub(crate) fn awaited(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        let screen = self.screen.as_ref().filter(|_| self.work == Work::Flipping);
+        let hotplug = self.hotplug.as_ref().map(|(hotplug, _)| hotplug.fd());
+        screen.map(Screen::fd).into_iter().chain(hotplug)
     }
 
     /// How long until the player wants its turn without any event.
@@ -66,6 +69,9 @@ impl Player {
 
     /// Does what is due.
     pub(crate) fn turn(&mut self) -> Result<Vec<Report>> {
+        if self.hotplug.as_ref().is_some_and(|(hotplug, _)| hotplug.told()) {
+            return self.look();
+        }
         match self.work {
             Work::Resting => Ok(Vec::new()),
             Work::Flipping => self.take_event(),
@@ -109,6 +115,8 @@ impl Player {
     /// Gives the screen back to the kernel's console.
     pub(crate) fn close(&mut self) -> Result<()> {
         self.settle_quietly()?;
+        self.hotplug = None;
+        self.second = None;
         self.screen = None;
         Ok(())
     }
@@ -116,12 +124,58 @@ impl Player {
     /// Uses another mode from the next frame on.
     pub(crate) fn set_size(&mut self, width: u32, height: u32) -> Result<()> {
         self.settle_quietly()?;
+        self.hotplug = None;
         match &mut self.screen {
             Some(screen) => screen.set_size(Some((width, height)))?,
             None => drop(Screen::open(Some((width, height)))?),
         }
         self.size = Some((width, height));
         Ok(())
+    }
+
+    /// Uses the mode that the screen prefers, from now on also when that changes.
+    pub(crate) fn follow(&mut self) -> Result<Vec<Report>> {
+        // What changes from here on is told, so that nothing is missed.
+        self.hotplug = Some((Hotplug::listen()?, 0));
+        let mut reports = vec![Report::Ok];
+        reports.extend(self.look()?);
+        Ok(reports)
+    }
+
+    /// Looks what screens there are now, and does what follows from it.
+    fn look(&mut self) -> Result<Vec<Report>> {
+        let mut reports = self.settle_quietly()?;
+        let screen = match &mut self.screen {
+            Some(screen) => screen,
+            None => self.screen.insert(Screen::open(self.size)?),
+        };
+        let count = screen.connected()?;
+        if let Some((_, known)) = &mut self.hotplug
+            && std::mem::replace(known, count) != count
+        {
+            reports.push(Report::Screens(count as u32));
+        }
+        if screen.prefers()? != screen.size() {
+            screen.set_size(None)?;
+            let (width, height) = screen.size();
+            self.size = Some((width, height));
+            reports.push(Report::Mode { width, height });
+            self.left = Some(1);
+            reports.extend(self.draw_next()?);
+        }
+        Ok(reports)
+    }
+
+    /// Shows a frame on the second screen.
+    pub(crate) fn second(&mut self, frame: u32) -> Result<Vec<Report>> {
+        let first = match &self.screen {
+            Some(screen) => screen,
+            None => self.screen.insert(Screen::open(self.size)?),
+        };
+        let mut second = first.beside()?;
+        second.show(frame)?;
+        self.second = Some(second);
+        Ok(vec![Report::Ok, Report::Done])
     }
 
     /// Waits for the frame on its way; then nothing more is due.

@@ -1,4 +1,4 @@
-//! One connected screen with two buffers, by kernel mode setting.
+//! A connected screen with two buffers, by kernel mode setting.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -61,20 +61,49 @@ impl Screen {
             let path = format!("/dev/dri/card{number}");
             let Ok(file) = File::options().read(true).write(true).open(&path) else { continue };
             let card = Card(file);
-            let resources = card.resource_handles().map_err(failed("asking for the outputs"))?;
-            let connected = resources.connectors().iter().find_map(|&handle| {
-                let info = card.get_connector(handle, true).ok()?;
-                (info.state() == connector::State::Connected).then_some(info)
-            });
-            let (Some(info), Some(&crtc)) = (connected, resources.crtcs().first()) else {
-                continue;
-            };
-            let mode = choose_mode(&info, size)?;
-            let surfaces = [new_surface(&card, mode)?, new_surface(&card, mode)?];
-            let (connector, outdated, front) = (info.handle(), Vec::new(), None);
-            return Ok(Self { card, connector, crtc, mode, surfaces, outdated, front });
+            if let Some(&(crtc, ref info)) = connected(&card)?.first() {
+                return Self::on(card, crtc, info, size);
+            }
         }
         Err("no card under /dev/dri has a connected screen".to_owned())
+    }
+
+    /// The second screen of the same card, in the mode that it prefers.
+    pub(crate) fn beside(&self) -> Result<Self> {
+        let card = self.card.0.try_clone().map(Card).map_err(failed("sharing the card"))?;
+        match connected(&card)?.get(1) {
+            Some(&(crtc, ref info)) => Self::on(card, crtc, info, None),
+            None => Err("no second screen is connected".to_owned()),
+        }
+    }
+
+    fn on(
+        card: Card,
+        crtc: crtc::Handle,
+        info: &connector::Info,
+        size: Option<(u32, u32)>,
+    ) -> Result<Self> {
+        let mode = choose_mode(info, size)?;
+        let surfaces = [new_surface(&card, mode)?, new_surface(&card, mode)?];
+        let (connector, outdated, front) = (info.handle(), Vec::new(), None);
+        Ok(Self { card, connector, crtc, mode, surfaces, outdated, front })
+    }
+
+    /// How many screens are connected to its card.
+    pub(crate) fn connected(&self) -> Result<usize> {
+        connected(&self.card).map(|screens| screens.len())
+    }
+
+    /// The size that it wants now.
+    pub(crate) fn prefers(&self) -> Result<(u32, u32)> {
+        let mode = choose_mode(&self.info()?, None)?;
+        let (width, height) = mode.size();
+        Ok((width.into(), height.into()))
+    }
+
+    fn info(&self) -> Result<connector::Info> {
+        let info = self.card.get_connector(self.connector, true);
+        info.map_err(failed("asking for the screen's modes"))
     }
 
     /// The size of the mode.
@@ -90,11 +119,7 @@ impl Screen {
 
     /// Uses another mode from the next frame on.
     pub(crate) fn set_size(&mut self, size: Option<(u32, u32)>) -> Result<()> {
-        let info = self
-            .card
-            .get_connector(self.connector, true)
-            .map_err(failed("asking for the screen's modes"))?;
-        let mode = choose_mode(&info, size)?;
+        let mode = choose_mode(&self.info()?, size)?;
         let surfaces = [new_surface(&self.card, mode)?, new_surface(&self.card, mode)?];
         self.outdated.extend(std::mem::replace(&mut self.surfaces, surfaces));
         self.mode = mode;
@@ -157,6 +182,17 @@ impl Screen {
         let mut events = self.card.receive_events().map_err(failed("reading the flip's event"))?;
         Ok(events.any(|event| matches!(event, Event::PageFlip(_))))
     }
+}
+
+/// The connected screens of a card, each with what scans out for it.
+fn connected(card: &Card) -> Result<Vec<(crtc::Handle, connector::Info)>> {
+    let resources = card.resource_handles().map_err(failed("asking for the outputs"))?;
+    // A card of QEMU's has as many of these as of those.
+    let screens = resources.connectors().iter().zip(resources.crtcs());
+    Ok(screens
+        .filter_map(|(&handle, &crtc)| Some((crtc, card.get_connector(handle, true).ok()?)))
+        .filter(|(_, info)| info.state() == connector::State::Connected)
+        .collect())
 }
 
 fn choose_mode(screen: &connector::Info, size: Option<(u32, u32)>) -> Result<Mode> {

@@ -36,12 +36,10 @@ impl Serial {
         Ok(Self { port, pending: Vec::new() })
     }
 
-    /// Waits for a command, for the player's flip, or until the player wants its turn.
+    /// Waits for a command, for what the player waits for, or until the player wants its turn.
     pub(crate) fn wait(&self, player: &Player) -> Result<()> {
         let mut fds = vec![PollFd::new(&self.port, PollFlags::IN)];
-        if let Some(screen) = player.awaited() {
-            fds.push(PollFd::from_borrowed_fd(screen, PollFlags::IN));
-        }
+        fds.extend(player.awaited().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
         match poll(&mut fds, player.timeout().as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(e) => Err(format!("poll failed: {e}")),
