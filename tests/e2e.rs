@@ -25,6 +25,8 @@ mod linux;
 mod moving;
 #[path = "e2e/scene.rs"]
 mod scene;
+#[path = "e2e/sizes.rs"]
+mod sizes;
 #[path = "e2e/stale.rs"]
 mod stale;
 #[path = "e2e/stills.rs"]
@@ -124,6 +126,7 @@ const TESTS: &[Test] = &[
     test("moving_boot_sector_never_goes_back_in_dumps", moving::dumps),
     test("moving_boot_sector_is_whole_at_each_pause", moving::pauses),
     test("moving_boot_sector_is_followed_through_a_reset", moving::reset),
+    test("sharp_at_every_scale_in_sway", sizes::exact),
     test("peer_to_peer_through_qmp", words::peer_to_peer),
     test("list_names_every_console", words::list),
     test("no_qemu_on_the_bus_is_said", words::no_qemu),
@@ -139,6 +142,8 @@ const TESTS: &[Test] = &[
     linux("flips_direct_copy_nothing_and_force_nothing", flips::direct),
     linux("a_change_of_mode_is_followed", linux::mode),
     linux("a_change_of_mode_is_followed_while_viewing", linux::mode_while_viewing),
+    linux("resized_window_changes_the_guests_mode", sizes::follows),
+    linux("two_heads_have_a_window_each", sizes::heads),
     long("still_linux_gl_on_without_blob", linux::long_gl_on),
     long("still_linux_gl_off_blob", linux::long_gl_off_blob),
     long("still_linux_gl_off_without_blob", linux::long_gl_off),

@@ -35,7 +35,7 @@ static SHARED: OnceLock<Mutex<Shared>> = OnceLock::new();
 
 fn boot(gl: bool, blob: bool) -> Result<Linux> {
     let (dir, bus) = bus()?;
-    let setup = Setup::new("linux", Guest::Linux(None)).on(&bus).gl(gl).blob(blob);
+    let setup = Setup::new("linux", Guest::Linux(None)).on(&bus).gl(gl).blob(blob).heads(2);
     let mut qemu = setup.start(&Guests::find()?, &dir)?;
     let size = qemu.booted()?;
     Ok(Linux { qemu, bus, dir, size })
