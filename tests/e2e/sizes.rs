@@ -11,8 +11,8 @@ use fanlight_stage::{Error, Image, Rect, Result, pattern, picture};
 use crate::linux::{Linux, lend};
 use crate::stills::{bus, soon};
 
-/// In device pixels.
-const SCREEN: (u32, u32) = (1280, 1024);
+/// In device pixels; whole at each scale, because screenshots have whole logical pixels only.
+const SCREEN: (u32, u32) = (1200, 960);
 
 /// Where `part` lies in `whole`, pixel for pixel.
 fn find(part: &Image, whole: &Image) -> Option<Rect> {
@@ -102,6 +102,7 @@ impl Linux {
             sway.command(&format!("output HEADLESS-1 scale {scale}"))?;
             let resize = format!("[app_id=\".*\"] resize set {width} px {height} px");
             sway.command(&resize)?;
+            sway.command("[app_id=\".*\"] move position center")?;
             let frame = loop {
                 let (size, frame) = next_mode(self)?;
                 // The scale alone is a change too.

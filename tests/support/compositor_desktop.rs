@@ -45,14 +45,25 @@ pub struct Desktop {
     pub activated: Vec<(String, usize)>,
     /// The surface for which the screen stays on.
     pub awake: Option<usize>,
-    scale: Option<WpFractionalScaleV1>,
+    /// Each with its surface.
+    scales: Vec<(usize, WpFractionalScaleV1)>,
 }
 
 impl Server {
-    /// Tells the window its scale, in 120ths.
+    /// Tells all of the window its scale, in 120ths.
     #[allow(dead_code, reason = "each test crate uses its own part")]
     pub fn scale(&mut self, scale: u32) {
-        self.desktop.scale.as_ref().expect("the window asks for its scale").preferred_scale(scale);
+        let scales = &self.desktop.scales;
+        assert!(!scales.is_empty(), "the window asks for its scale");
+        scales.iter().for_each(|(_, object)| object.preferred_scale(scale));
+    }
+
+    /// Tells only the picture, as wlroots does where it covers the window.
+    #[allow(dead_code, reason = "each test crate uses its own part")]
+    pub fn scale_of_the_picture(&mut self, scale: u32) {
+        let picture = *self.surfaces.picture().surface.data::<usize>().unwrap();
+        let found = self.desktop.scales.iter().find(|(surface, _)| *surface == picture);
+        found.expect("the picture asks for its scale").1.preferred_scale(scale);
     }
 }
 
@@ -84,9 +95,12 @@ dispatch!(WlOutput, usize, |state, resource, request, _d, _i| match request {
 
 dispatch!(WpFractionalScaleManagerV1, (), |state, _r, request, _d, init| match request {
     wp_fractional_scale_manager_v1::Request::GetFractionalScale { id, surface } => {
-        let scale = init.init(id, *surface.data::<usize>().unwrap());
+        let surface = *surface.data::<usize>().unwrap();
+        let scale = init.init(id, surface);
         scale.preferred_scale(state.script.scale);
-        assert!(state.desktop.scale.replace(scale).is_none(), "one window has one scale");
+        let known = state.desktop.scales.iter().any(|(other, _)| *other == surface);
+        assert!(!known, "one surface has one scale");
+        state.desktop.scales.push((surface, scale));
     }
     other => panic!("wp_fractional_scale_manager_v1: {other:?}"),
 });

@@ -91,6 +91,21 @@ fn a_window_that_moves_to_another_screen_keeps_its_pixels() {
 }
 
 #[test]
+fn a_window_that_its_picture_covers_has_the_pictures_scale_and_screen() {
+    let mut stage = open(Script::default(), Fit::Aspect);
+    stage.show(1, &untouchable(FHD), 0);
+    stage.compositor.wait("the window", sized(1920, 1080));
+    stage.compositor.with(|server| {
+        server.surfaces.main().surface.enter(&server.desktop.screens[0]);
+        server.surfaces.picture().surface.enter(&server.desktop.screens[0]);
+        server.surfaces.main().surface.leave(&server.desktop.screens[0]);
+        server.scale_of_the_picture(180);
+    });
+    stage.settle();
+    stage.compositor.wait("the new size", sized(1280, 720));
+}
+
+#[test]
 fn without_fractions_the_scale_is_whole() {
     let without = &["wp_fractional_scale_manager_v1"];
     let mut stage = open(Script { without, ..Script::default() }, Fit::Aspect);

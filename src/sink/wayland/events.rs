@@ -57,7 +57,7 @@ impl State {
     pub(super) fn moved(&mut self, qh: &QueueHandle<Self>) {
         // Who says nothing about surfaces leaves it to their screens.
         let said = |window: &Window| {
-            window.fractional.is_some()
+            !window.fractional.is_empty()
                 || window.toplevel().wl_surface().version()
                     >= wl_surface::EVT_PREFERRED_BUFFER_SCALE_SINCE
         };
@@ -69,15 +69,16 @@ impl State {
     }
 }
 
-/// For the window's own surface.
+/// For both surfaces of the window: one that the other covers wholly may be told nothing (wlroots), so
+/// that what either was told last counts.
 #[derive(Debug)]
-pub(super) struct Main;
+pub(super) struct Placed;
 
-impl Dispatch2<WlSurface, State> for Main {
+impl Dispatch2<WlSurface, State> for Placed {
     fn event(
         &self,
         state: &mut State,
-        _: &WlSurface,
+        surface: &WlSurface,
         event: wl_surface::Event,
         _: &Connection,
         qh: &QueueHandle<State>,
@@ -90,11 +91,11 @@ impl Dispatch2<WlSurface, State> for Main {
                 state.change_window(|window, globals| window.set_scale(globals, qh, scale));
             }
             wl_surface::Event::Enter { output } => {
-                state.outputs.enter(output);
+                state.outputs.enter(surface, output);
                 state.moved(qh);
             }
             wl_surface::Event::Leave { output } => {
-                state.outputs.leave(&output);
+                state.outputs.leave(surface, &output);
                 state.moved(qh);
             }
             _ => {}

@@ -4,6 +4,7 @@ use smithay_client_toolkit::dispatch2::Dispatch2;
 use wayland_client::globals::GlobalList;
 use wayland_client::protocol::wl_output::{Event, Mode, Transform, WlOutput};
 use wayland_client::protocol::wl_registry::WlRegistry;
+use wayland_client::protocol::wl_surface::WlSurface;
 use wayland_client::{Connection, Proxy, QueueHandle, WEnum};
 
 use super::State;
@@ -54,7 +55,7 @@ fn millimetres(size: Size, panel: Size, pixels: Size, turned: bool) -> Option<Si
 pub(super) struct Outputs {
     all: Vec<Output>,
     /// Those that the window is on; it came to the last one last.
-    on: Vec<WlOutput>,
+    on: Vec<(WlSurface, WlOutput)>,
 }
 
 impl Outputs {
@@ -86,26 +87,27 @@ impl Outputs {
     pub(super) fn remove(&mut self, global: u32) {
         if let Some(at) = self.all.iter().position(|output| output.global == global) {
             let Output { output, .. } = self.all.swap_remove(at);
-            self.leave(&output);
+            self.on.retain(|(_, on)| *on != output);
             if output.version() >= 3 {
                 output.release();
             }
         }
     }
 
-    pub(super) fn enter(&mut self, output: WlOutput) {
-        self.leave(&output);
-        self.on.push(output);
+    /// A surface of the window's is on that screen now.
+    pub(super) fn enter(&mut self, surface: &WlSurface, output: WlOutput) {
+        self.leave(surface, &output);
+        self.on.push((surface.clone(), output));
     }
 
-    pub(super) fn leave(&mut self, output: &WlOutput) {
-        self.on.retain(|on| on != output);
+    pub(super) fn leave(&mut self, surface: &WlSurface, output: &WlOutput) {
+        self.on.retain(|on| (&on.0, &on.1) != (surface, output));
     }
 
     /// Where the window is, as far as it is known.
     fn here(&self) -> Option<&Output> {
         match (self.on.last(), self.all.as_slice()) {
-            (Some(on), all) => all.iter().find(|output| output.output == *on),
+            (Some((_, on)), all) => all.iter().find(|output| output.output == *on),
             (None, [only]) => Some(only),
             (None, _) => None,
         }

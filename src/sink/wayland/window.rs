@@ -15,7 +15,7 @@ use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_v1:
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 
 use super::background::Background;
-use super::events::{FrameDone, Main, PreferredScale};
+use super::events::{FrameDone, Placed, PreferredScale};
 use super::fit::{Fit, Place, Scale, fit};
 use super::frame::Frame;
 use super::globals::{Globals, Quiet, int};
@@ -49,7 +49,8 @@ pub(super) struct Window {
     sizing: Sizing,
     fullscreen: bool,
     pub(super) scale: Scale,
-    pub(super) fractional: Option<WpFractionalScaleV1>,
+    /// One of either surface, where there are any.
+    pub(super) fractional: Vec<WpFractionalScaleV1>,
     shape: Option<Shape>,
     place: Option<Place>,
     /// What the place follows from has changed.
@@ -75,8 +76,8 @@ impl Window {
         frame: Frame,
     ) -> io::Result<Self> {
         let Globals { compositor, subcompositor, viewporter, .. } = globals;
-        let main = compositor.create_surface(qh, Main);
-        let picture = compositor.create_surface(qh, Quiet);
+        let main = compositor.create_surface(qh, Placed);
+        let picture = compositor.create_surface(qh, Placed);
         // Alpha in a guest's framebuffer means nothing; and behind the window nothing shows.
         let everything = compositor.create_region(qh, Quiet);
         everything.add(0, 0, i32::MAX, i32::MAX);
@@ -87,8 +88,10 @@ impl Window {
         subsurface.set_desync();
         let viewport = viewporter.as_ref().map(|v| v.get_viewport(&picture, qh, Quiet));
         let background = Background::new(globals, qh, &main)?;
-        let fractional = globals.fractional_scale.as_ref();
-        let fractional = fractional.map(|f| f.get_fractional_scale(&main, qh, PreferredScale));
+        let fractional = globals.fractional_scale.iter().flat_map(|manager| {
+            [&main, &picture].map(|of| manager.get_fractional_scale(of, qh, PreferredScale))
+        });
+        let fractional = fractional.collect();
         let hints = Hints::new(globals, qh, [&main, &picture], options);
 
         let decorations = WindowDecorations::RequestServer;
@@ -347,9 +350,7 @@ impl Drop for Window {
             surface.commit();
         }
         self.hints.destroy();
-        if let Some(fractional) = &self.fractional {
-            fractional.destroy();
-        }
+        self.fractional.iter().for_each(WpFractionalScaleV1::destroy);
         if let Some(viewport) = &self.viewport {
             viewport.destroy();
         }
