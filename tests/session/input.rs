@@ -120,12 +120,12 @@ fn the_keyboard_is_unplugged_and_comes_back() {
 fn the_pointer_is_where_it_points_in_the_picture() {
     let (mut stage, _memory) = shown();
     let points = |server: &mut Server| {
-        server.point(10.0, 20.0);
+        server.point(46.0, 20.0);
         server.button(LEFT_BUTTON, true);
-        server.pointer().motion(0, 127.9, 95.9);
+        server.pointer().motion(0, 163.9, 95.9);
         server.button(LEFT_BUTTON, false);
         // Over the bar on the left, at its middle.
-        server.pointer().leave(6, &server.surfaces.picture().surface);
+        server.pointer().leave(6, &server.surfaces.main().surface);
         server.pointer().enter(7, &server.surfaces.main().surface, 18.0, 48.0);
         server.button(0x114, true);
         server.pointer().leave(8, &server.surfaces.main().surface);
@@ -287,6 +287,6 @@ fn a_mouse_that_learns_places_frees_the_pointer() {
     stage.until("it to be free", |stage| {
         stage.compositor.with(|server| (!server.seat.locked).then_some(()))
     });
-    let moves = |server: &mut Server| server.pointer().motion(0, 4.0, 6.0);
+    let moves = |server: &mut Server| server.pointer().motion(0, 40.0, 6.0);
     told(&mut stage, moves, &[("Mouse.SetAbsPosition", 2, 3)]);
 }

@@ -77,9 +77,10 @@ impl Server {
         self.keyboard().key(3, 0, code, state);
     }
 
-    /// The pointer comes to the picture, and is there.
+    /// The pointer comes to the window, and is there.
     pub fn point(&self, x: f64, y: f64) {
-        self.pointer().enter(4, &self.surfaces.picture().surface, x, y);
+        assert!(self.surfaces.picture().deaf, "the picture takes the pointer from the window");
+        self.pointer().enter(4, &self.surfaces.main().surface, x, y);
     }
 
     /// It comes to another surface, `index` among all.
@@ -165,7 +166,8 @@ dispatch!(ZwpKeyboardShortcutsInhibitorV1, (), |state, _r, request, _d, _i| matc
 });
 
 dispatch!(ZwpPointerConstraintsV1, (), |state, _r, request, _d, init| match request {
-    zwp_pointer_constraints_v1::Request::LockPointer { id, .. } => {
+    zwp_pointer_constraints_v1::Request::LockPointer { id, surface, .. } => {
+        assert!(surface == state.surfaces.main().surface, "others lock it to windows only");
         assert!(!std::mem::replace(&mut state.seat.locked, true), "locked twice");
         init.init(id, ());
     }

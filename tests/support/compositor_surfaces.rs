@@ -1,6 +1,7 @@
 //! Surfaces, buffers and windows of the compositor.
 
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::pread;
 use wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::{
@@ -133,6 +134,8 @@ pub struct SurfaceSeen {
     pub destroyed: bool,
     /// What is behind it isn't seen, whatever its alpha.
     pub opaque: bool,
+    /// The pointer goes through it, to what is behind.
+    pub deaf: bool,
     pending: Commit,
     holds: Attached,
 }
@@ -248,18 +251,21 @@ dispatch!(WlCompositor, (), |state, _r, request, _d, init| match request {
             commits: Vec::new(),
             destroyed: false,
             opaque: false,
+            deaf: false,
             pending: Commit::default(),
             holds: Attached::Null,
         });
     }
     wl_compositor::Request::CreateRegion { id } => {
-        init.init(id, ());
+        init.init(id, AtomicBool::new(false));
     }
     other => panic!("wl_compositor: {other:?}"),
 });
 
-dispatch!(WlRegion, (), |_state, _r, request, _d, _i| match request {
-    wl_region::Request::Add { .. } | wl_region::Request::Destroy => {}
+// Whether there is anything in it.
+dispatch!(WlRegion, AtomicBool, |_state, _r, request, filled, _i| match request {
+    wl_region::Request::Add { .. } => filled.store(true, Ordering::Relaxed),
+    wl_region::Request::Destroy => {}
     other => panic!("wl_region: {other:?}"),
 });
 
@@ -281,9 +287,12 @@ dispatch!(WlSurface, usize, |state, _r, request, index, init| {
         wl_surface::Request::GetRelease { callback } => {
             surface.pending.release = Some(init.init(callback, ()));
         }
-        // Of the frame.
-        wl_surface::Request::SetInputRegion { .. } | wl_surface::Request::SetBufferScale { .. } => {
+        wl_surface::Request::SetInputRegion { region } => {
+            let filled = region.as_ref().and_then(Resource::data::<AtomicBool>);
+            surface.deaf = filled.is_some_and(|filled| !filled.load(Ordering::Relaxed));
         }
+        // Of the frame.
+        wl_surface::Request::SetBufferScale { .. } => {}
         wl_surface::Request::SetOpaqueRegion { region } => surface.opaque = region.is_some(),
         wl_surface::Request::SetBufferTransform { transform: WEnum::Value(transform) } => {
             surface.pending.transform = transform;

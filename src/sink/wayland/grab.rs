@@ -108,12 +108,12 @@ impl State {
     pub(super) fn lock_or_free(&mut self, qh: &QueueHandle<Self>) {
         let seat = &mut self.seat;
         let grab = &mut seat.grab;
-        let wanted = grab.grabbed && grab.pointing == Pointing::Relative;
-        match (&seat.over, &seat.pointer, &grab.constraints, &grab.motions) {
-            (Some(over), Some(pointer), Some(constraints), Some(motions)) if wanted => {
+        let wanted = seat.over && grab.grabbed && grab.pointing == Pointing::Relative;
+        match (&self.window, &seat.pointer, &grab.constraints, &grab.motions) {
+            (Some(window), Some(pointer), Some(constraints), Some(motions)) if wanted => {
                 if grab.lock.is_none() {
-                    let lifetime = Lifetime::Persistent;
-                    let lock = constraints.lock_pointer(over, pointer, None, lifetime, qh, Quiet);
+                    let (main, lifetime) = (window.toplevel().wl_surface(), Lifetime::Persistent);
+                    let lock = constraints.lock_pointer(main, pointer, None, lifetime, qh, Quiet);
                     let motion = motions.get_relative_pointer(pointer, qh, Moved);
                     grab.lock = Some((lock, motion));
                 }

@@ -10,7 +10,6 @@ use wayland_client::protocol::{
     wl_keyboard::{self, KeyState, WlKeyboard},
     wl_pointer::{self, Axis, ButtonState, WlPointer},
     wl_seat::{self, Capability, WlSeat},
-    wl_surface::WlSurface,
 };
 use wayland_client::{Connection, Proxy, QueueHandle, WEnum};
 use wayland_protocols::wp::cursor_shape::v1::client::wp_cursor_shape_device_v1::{
@@ -40,8 +39,8 @@ pub(super) struct Seat {
     pub(super) pointer: Option<WlPointer>,
     shapes: Option<WpCursorShapeManagerV1>,
     pub(super) shape: Option<WpCursorShapeDeviceV1>,
-    /// Which surface the pointer is on.
-    pub(super) over: Option<WlSurface>,
+    /// Whether the pointer is on the window.
+    pub(super) over: bool,
     wheel: Wheel,
     pub(super) keys: Keys,
     pub(super) grab: Grab,
@@ -86,8 +85,7 @@ impl State {
         if self.seat.grab.pointing == Pointing::Relative {
             return;
         }
-        let (Some(over), Some(window)) = (&self.seat.over, &self.window) else { return };
-        if let Some((place, picture)) = window.place_seen_from(over) {
+        if let Some((place, picture)) = self.window.as_ref().and_then(Window::place) {
             let (x, y) = to_guest(&place, picture, x, y);
             self.input(Input::PointerAt { x, y });
         }
@@ -125,7 +123,7 @@ impl State {
     }
 
     fn leave_pointer(&mut self, qh: &QueueHandle<Self>) {
-        self.seat.over = None;
+        self.seat.over = false;
         self.lock_or_free(qh);
         self.events.push_back(SinkEvent::Left(Device::Pointer));
     }
@@ -258,11 +256,11 @@ impl Dispatch2<WlPointer, State> for Seated {
             return;
         }
         match event {
-            Event::Enter { serial, surface, surface_x, surface_y } => {
+            Event::Enter { serial, surface_x, surface_y, .. } => {
                 if let Some(shape) = &state.seat.shape {
                     shape.set_shape(serial, Shape::Default);
                 }
-                state.seat.over = Some(surface);
+                state.seat.over = true;
                 state.point(surface_x, surface_y);
                 state.lock_or_free(qh);
             }

@@ -84,6 +84,10 @@ impl Window {
         picture.set_opaque_region(Some(&everything));
         main.set_opaque_region(Some(&everything));
         everything.destroy();
+        // The pointer is always on the window itself: compositors lock it to nothing else.
+        let nothing = compositor.create_region(qh, Quiet);
+        picture.set_input_region(Some(&nothing));
+        nothing.destroy();
         let subsurface = subcompositor.get_subsurface(&picture, &main, qh, Quiet);
         subsurface.set_desync();
         let viewport = viewporter.as_ref().map(|v| v.get_viewport(&picture, qh, Quiet));
@@ -189,11 +193,10 @@ impl Window {
         &self.picture
     }
 
-    /// Where the picture is, from the corner of that surface of ours, and its size in the guest.
-    pub(super) fn place_seen_from(&self, surface: &WlSurface) -> Option<((f64, f64, Size), Size)> {
+    /// Where the picture is, from the window's corner, and its size in the guest.
+    pub(super) fn place(&self) -> Option<((f64, f64, Size), Size)> {
         let (place, shape) = (self.place?, self.shape?);
-        let (left, top) = if *surface == self.picture { (0, 0) } else { (place.x, place.y) };
-        Some(((left.into(), top.into(), place.size), shape.size))
+        Some(((place.x.into(), place.y.into(), place.size), shape.size))
     }
 
     /// Shows `buffer` in place of what is shown. `damage` is in its pixels.
