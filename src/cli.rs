@@ -8,6 +8,7 @@ mod list;
 mod papers;
 mod pick;
 mod reconnect;
+mod screenshot;
 mod stats;
 mod view;
 

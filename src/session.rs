@@ -11,6 +11,8 @@ mod epoch;
 mod held;
 mod latency;
 mod resize;
+#[cfg(feature = "wayland")]
+mod screenshot;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;

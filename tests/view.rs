@@ -7,14 +7,14 @@
 #[allow(dead_code)]
 mod compositor;
 
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use compositor::surfaces::Attached;
 use compositor::{Compositor, Script, Server};
-use fanlight::demo::{Demo, Settings};
+use fanlight::demo::{Demo, Settings, oracle};
 use fanlight::frame::Size;
 use rustix::io::{FdFlags, fcntl_setfd};
 
@@ -41,6 +41,11 @@ impl Drop for View {
 
 impl View {
     fn start(args: &[&str]) -> Self {
+        Self::start_at(Path::new("/nonexistent"), args)
+    }
+
+    /// The program of a user who is at home there.
+    fn start_at(home: &Path, args: &[&str]) -> Self {
         let (compositor, stream) = Compositor::start(Script::default());
         // The program inherits this one, by its number.
         fcntl_setfd(&stream, FdFlags::empty()).unwrap();
@@ -48,6 +53,7 @@ impl View {
             .arg("view")
             .args(args)
             .env_clear()
+            .env("HOME", home)
             .env("XDG_ACTIVATION_TOKEN", TOKEN)
             .env("WAYLAND_SOCKET", stream.as_raw_fd().to_string())
             .stderr(Stdio::piped())
@@ -183,4 +189,44 @@ fn without_reconnect_the_end_of_the_virtual_machine_is_the_end() {
     assert_eq!(status.code(), Some(1), "{said}");
     let last = said.lines().last().unwrap();
     assert!(last.starts_with("fanlight: the virtual machine demo is gone: "), "{said}");
+}
+
+/// What the user has then is one whole frame of a guest that never stands still, in the guest's pixels, where
+/// the user keeps pictures.
+#[test]
+fn a_screenshot_is_a_whole_frame_in_the_users_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join(".config");
+    std::fs::create_dir(&config).unwrap();
+    std::fs::write(config.join("user-dirs.dirs"), "XDG_PICTURES_DIR=\"$HOME/Bilder\"\n").unwrap();
+    let socket = folder.path().join("vm.sock");
+    let _guest = demo(&socket);
+    let uri = format!("scanout:{}", socket.display());
+    let mut view = View::start_at(folder.path(), &[&uri, "-v"]);
+    view.frames(5);
+    view.compositor.with(|server| {
+        server.focus(&[]);
+        // Ctrl, Alt, S, and S again.
+        for (code, pressed) in [(29, true), (56, true), (31, true), (31, false), (31, true)] {
+            server.key(code, pressed);
+        }
+    });
+    let mut said = BufReader::new(view.child.stderr.take().unwrap()).lines();
+    for _ in 0..2 {
+        let told =
+            said.find_map(|line| Some(line.unwrap().split_once("screenshot is in ")?.1.to_owned()));
+        let file = told.expect("it says where it is");
+        let file = Path::new(file.trim_end());
+        assert_eq!(file.parent(), Some(folder.path().join("Bilder").as_path()));
+        let name = file.file_name().unwrap().to_str().unwrap();
+        assert!(name.starts_with("demo 2") && name.ends_with(".png"), "{name}");
+        let file = BufReader::new(std::fs::File::open(file).unwrap());
+        let mut reader = png::Decoder::new(file).read_info().unwrap();
+        let mut rgb = vec![0; reader.output_buffer_size().unwrap()];
+        let info = reader.next_frame(&mut rgb).unwrap();
+        let size = Size { width: info.width, height: info.height };
+        assert_eq!(size, Size { width: 128, height: 96 });
+        let blue = |x: u32, y: u32| rgb[3 * (y * size.width + x) as usize + 2];
+        oracle::read(size, blue).unwrap_or_else(|mixed| panic!("{mixed}"));
+    }
 }

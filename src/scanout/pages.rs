@@ -81,6 +81,11 @@ impl Machine {
         }
     }
 
+    /// Whether what is in a storage is the guest's, as far as anybody said.
+    pub fn is_guests(&self, storage: StorageId) -> bool {
+        self.storages.iter().any(|known| known.id == storage && !known.dead)
+    }
+
     /// The storage that is kept, though its pages are about to go, until its last copy is begun.
     pub(super) fn last_copied(&self) -> Option<StorageId> {
         let current = self.current.as_ref().filter(|c| c.pages.until().is_some())?.announced;

@@ -21,6 +21,7 @@ mod lease;
 mod options;
 mod outputs;
 mod seat;
+mod shown;
 mod sizing;
 mod sync;
 mod targets;
@@ -53,9 +54,9 @@ use dmabuf::Offer;
 use frame::Frame;
 use globals::Globals;
 use imports::{Imports, Shape};
-use lease::{Hold, Until};
 use outputs::Outputs;
 use seat::Seat;
+use shown::Shown;
 use sync::Releases;
 use targets::{Peer, Targets};
 use wait::Wait;
@@ -73,6 +74,7 @@ pub struct WaylandSink {
     state: State,
     wait: Wait,
     late: Option<Late>,
+    shown: Option<Shown>,
     queue: EventQueue<State>,
     qh: QueueHandle<State>,
     // Last, so that what the others say when they are dropped is still sent.
@@ -102,39 +104,10 @@ struct State {
 smithay_client_toolkit::delegate_dispatch2!(State);
 
 impl State {
-    /// Ends the commits that `ended` chooses.
-    fn end(&mut self, ended: impl Fn(&Hold) -> bool) {
-        let Self { imports, targets, events, .. } = self;
-        for lease in imports.leases().chain(targets.leases()) {
-            lease.end(&ended, events);
-        }
-    }
-
-    /// Tells of all whose release points were signalled.
-    fn release_signalled(&mut self) {
-        if self.releases.told() {
-            let Self { imports, targets, events, .. } = self;
-            for lease in imports.leases().chain(targets.leases()) {
-                lease.end_signalled(events);
-            }
-        }
-    }
-
     /// Tells of a copy that was begun, once it is complete.
     fn finish_copy(&mut self, qh: &QueueHandle<Self>) {
         let peer = Peer { globals: &self.globals, offer: &self.offer, qh };
         self.events.extend(self.targets.finish(peer));
-    }
-
-    /// Ends what no event tells the end of, now that `presented` is on the screen: what was committed
-    /// again, and what explicit sync has left without an event.
-    fn release_before(&mut self, presented: CommitId) {
-        let since = self.releases.unread_before(presented);
-        self.end(|hold| match hold.until {
-            Until::Replacement => hold.commit < presented,
-            Until::Event => since.is_some_and(|since| hold.commit < since),
-            Until::Callback | Until::Point(_) => false,
-        });
     }
 
     fn close(&mut self, reason: Option<String>) {
@@ -208,7 +181,15 @@ impl WaylandSink {
             state.targets.use_gpu(means.open_blitter, device, &wait);
         }
         let qh = queue.handle();
-        Ok(Self { state, wait, late: None, queue, qh, connection: FlushOnDrop(connection) })
+        Ok(Self {
+            state,
+            wait,
+            late: None,
+            shown: None,
+            queue,
+            qh,
+            connection: FlushOnDrop(connection),
+        })
     }
 
     /// Opens the window, up to the compositor's first answer.
@@ -347,6 +328,7 @@ impl Sink for WaylandSink {
         };
         let damage = rects.iter().copied().take(count);
         window.present((globals, &self.qh), commit, &lease.buffer, Shape::of(buffer), damage);
+        self.shown = Some(Shown { copy: None, buffer: Some(buffer.clone()) });
     }
 
     fn copy(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
@@ -369,12 +351,14 @@ impl Sink for WaylandSink {
         let shape = Shape { size, whole: size, origin: None, transform: Transform::Normal };
         let damage = visible_damage(&view, damage);
         window.present((globals, &self.qh), commit, &lease.buffer, shape, damage);
+        self.shown = Some(Shown { copy: Some(target), buffer: Some(buffer.clone()) });
     }
 
     fn blank(&mut self) {
         if let Some(window) = &mut self.state.window {
             window.blank(&self.state.globals, &self.qh);
         }
+        self.shown = None;
     }
 
     fn set_pointing(&mut self, pointing: Pointing) {
@@ -382,6 +366,9 @@ impl Sink for WaylandSink {
     }
 
     fn forget(&mut self, storage: StorageId) {
+        if let Some(shown) = &mut self.shown {
+            shown.buffer.take_if(|buffer| buffer.storage.id == storage);
+        }
         self.state.imports.forget(storage);
         self.state.targets.forget(storage);
     }

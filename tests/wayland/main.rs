@@ -13,6 +13,7 @@ mod gpu;
 mod hotkeys;
 mod offers;
 mod scale;
+mod shown;
 mod sync;
 mod window;
 

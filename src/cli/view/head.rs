@@ -4,6 +4,7 @@ use super::ViewArgs;
 use crate::cli::Signals;
 use crate::cli::exit::Failure;
 use crate::cli::reconnect::{self, Reconnect};
+use crate::cli::screenshot::Screenshots;
 use crate::cli::stats::Reporter;
 use crate::frame::{Size, SizeHint};
 use crate::session::{Config, Options, Session, Turn};
@@ -17,6 +18,7 @@ pub(super) struct Head<'a> {
     again: Option<Reconnect>,
     /// What sentences call the virtual machine.
     name: String,
+    screenshots: Screenshots,
     signals: &'a Signals,
     /// Told each time that it is connected again.
     back: Option<Box<dyn Fn()>>,
@@ -52,6 +54,7 @@ impl<'a> Head<'a> {
             reporter: Reporter::new(args.common.stats, &console.uri),
             again: args.reconnect.then(again).transpose()?,
             name: reconnect::name(&console).to_owned(),
+            screenshots: Screenshots::default(),
             signals,
             back: None,
         })
@@ -75,7 +78,7 @@ impl<'a> Head<'a> {
 
     /// Waits for what happens next; how it ended, once it has.
     fn turn(&mut self) -> Result<Option<Result<(), Failure>>, Failure> {
-        let Self { session, reporter, again, name, signals, back } = self;
+        let Self { session, reporter, again, name, screenshots, signals, back } = self;
         let retry = again.as_ref().and_then(Reconnect::due_in);
         let due = [reporter.due_in(), retry].into_iter().flatten().min();
         let turn = session.turn(due, Some(signals.fd()))?;
@@ -83,7 +86,7 @@ impl<'a> Head<'a> {
         while let Some(action) = session.sink().wanted() {
             match action {
                 Action::Hud => {}
-                Action::Screenshot => {}
+                Action::Screenshot => screenshots.take(session, name),
                 // The window's own.
                 Action::Grab | Action::Fullscreen => {}
             }

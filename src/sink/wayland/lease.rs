@@ -101,6 +101,37 @@ impl Drop for Lease {
     }
 }
 
+impl State {
+    /// Ends the commits that `ended` chooses.
+    pub(super) fn end(&mut self, ended: impl Fn(&Hold) -> bool) {
+        let Self { imports, targets, events, .. } = self;
+        for lease in imports.leases().chain(targets.leases()) {
+            lease.end(&ended, events);
+        }
+    }
+
+    /// Tells of all whose release points were signalled.
+    pub(super) fn release_signalled(&mut self) {
+        if self.releases.told() {
+            let Self { imports, targets, events, .. } = self;
+            for lease in imports.leases().chain(targets.leases()) {
+                lease.end_signalled(events);
+            }
+        }
+    }
+
+    /// Ends what no event tells the end of, now that `presented` is on the screen: what was committed
+    /// again, and what explicit sync has left without an event.
+    pub(super) fn release_before(&mut self, presented: CommitId) {
+        let since = self.releases.unread_before(presented);
+        self.end(|hold| match hold.until {
+            Until::Replacement => hold.commit < presented,
+            Until::Event => since.is_some_and(|since| hold.commit < since),
+            Until::Callback | Until::Point(_) => false,
+        });
+    }
+}
+
 /// For every wl_buffer; whose it is is found by the object itself.
 #[derive(Debug)]
 pub(super) struct Leased;

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use wayland_client::QueueHandle;
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_buffer_params_v1::ZwpLinuxBufferParamsV1;
 
+use super::super::memory::Frame;
 use super::State;
 use super::dmabuf::Offer;
 use super::drawing::{Canvas, Gpu, Outcome};
@@ -297,6 +298,17 @@ impl Targets {
     /// The wl_buffer of a target: the udmabuf where there is one.
     pub(super) fn lease(&mut self, target: u8) -> Option<&mut Lease> {
         self.targets.get_mut(usize::from(target))?.as_mut()?.leases().last()
+    }
+
+    /// What is in a target that the CPU wrote to.
+    pub(super) fn read(&mut self, target: u8) -> Option<Frame> {
+        let Some(Target::Pages(pages)) = self.targets.get_mut(usize::from(target))? else {
+            return None;
+        };
+        let rows = pages.pixels.bytes_mut().chunks(pages.stride as usize);
+        let row = pages.size.width as usize * OUT_PIXEL;
+        let rows = rows.take(pages.size.height as usize).map(|bytes| &bytes[..row]);
+        Some(Frame { size: pages.size, pixels: rows.collect::<Vec<_>>().concat() })
     }
 
     pub(super) fn forget(&mut self, storage: StorageId) {
