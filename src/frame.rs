@@ -292,6 +292,19 @@ pub enum Pointing {
     Relative,
 }
 
+/// What one clipboard, the host's or the guest's, has to do with the other. Only text passes, and only
+/// when somebody pastes it.
+#[derive(Debug)]
+pub enum Clipboard {
+    /// A text was copied there, in place of what was there before.
+    Offered,
+    /// No text is there any more.
+    Withdrawn,
+    /// Somebody there pastes: the other's text is to be written here, as UTF-8, and this closed. Closed
+    /// without a word it says that there is none. Whoever reads may never do so.
+    Wanted(OwnedFd),
+}
+
 /// One notch of a wheel. Finer wheels say less at a time.
 pub const NOTCH: i32 = 120;
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frame::{
-    BufferId, Cursor, Damage, Device, Input, Layout, Pointing, Rect, SizeHint, Storage, StorageId,
-    Transform,
+    BufferId, Clipboard, Cursor, Damage, Device, Input, Layout, Pointing, Rect, SizeHint, Storage,
+    StorageId, Transform,
 };
 pub use crate::frame::{CommitId, ImportId, Swap, TARGETS};
 
@@ -24,6 +24,8 @@ pub trait Source {
     fn send(&mut self, input: &Input);
     /// Tells the guest how large a picture is wanted; what the backend can't take is dropped.
     fn resize(&mut self, _hint: &SizeHint) {}
+    /// What happened at the host's clipboard. Sources whose guest has none drop it.
+    fn clipboard(&mut self, _happened: Clipboard) {}
     /// The session has dropped every fd of this storage, and nothing of ours reads it. It may be one
     /// that an earlier source of the session announced.
     fn retired(&mut self, _storage: StorageId) {}
@@ -65,6 +67,8 @@ pub enum SourceEvent {
     },
     /// What the guest's pointer understands now; at first a place.
     Pointing(Pointing),
+    /// What happened at the guest's clipboard.
+    Clipboard(Clipboard),
     /// The backend is gone, and why. The last event.
     Lost(String),
 }
@@ -207,6 +211,9 @@ pub trait Sink {
 
     /// What the guest's pointer understands from now on.
     fn set_pointing(&mut self, _pointing: Pointing) {}
+
+    /// What happened at the guest's clipboard. Sinks without one drop it.
+    fn clipboard(&mut self, _happened: Clipboard) {}
 }
 
 /// What a sink tells.
@@ -252,6 +259,8 @@ pub enum SinkEvent {
     Left(Device),
     /// The user wants something of whoever runs the session; the sink says what.
     Wanted,
+    /// What happened at the host's clipboard.
+    Clipboard(Clipboard),
     /// The user closed the sink, or (with a reason) it broke. The last event.
     Closed(Option<String>),
 }

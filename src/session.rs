@@ -7,6 +7,7 @@
 //! Its clock is the kernel's monotonic one ([`Instant`]): nobody can set it, and it stands still while
 //! the host is suspended, so that no deadline passes then.
 
+mod clipboard;
 mod epoch;
 mod held;
 mod latency;
@@ -94,6 +95,7 @@ pub struct Session<K> {
     next_update: u64,
     resize: Resize,
     held: Held,
+    host_text: Option<bool>,
     lost: Option<String>,
     closed: Option<Option<String>>,
     commits: VecDeque<(CommitId, Time)>,
@@ -124,6 +126,7 @@ impl<K: Sink> Session<K> {
             next_update: 1,
             resize: Resize::default(),
             held: Held::default(),
+            host_text: None,
             lost: None,
             closed: None,
             commits: VecDeque::with_capacity(TIMED_COMMITS_MAX),
@@ -284,11 +287,8 @@ impl<K: Sink> Session<K> {
             SourceEvent::Cursor(cursor) => self.sink.set_cursor(&cursor),
             SourceEvent::CursorAt { x, y, visible } => self.sink.move_cursor(x, y, visible),
             SourceEvent::Pointing(pointing) => self.sink.set_pointing(pointing),
-            SourceEvent::Lost(reason) => {
-                info!(reason, "the backend is gone");
-                self.lost = Some(reason);
-                self.handle(Input::Lost);
-            }
+            SourceEvent::Clipboard(happened) => self.sink.clipboard(happened),
+            SourceEvent::Lost(reason) => self.lose(reason),
         }
     }
 
@@ -329,12 +329,7 @@ impl<K: Sink> Session<K> {
             }
             SinkEvent::Released(commit) => self.handle(Input::Released(SINK, commit)),
             SinkEvent::Presented(commit) => {
-                let now = self.now();
-                while let Some((timed, at)) = self.commits.pop_front_if(|(c, _)| *c <= commit) {
-                    if timed == commit {
-                        self.commit_to_presented.record(now.saturating_sub(at));
-                    }
-                }
+                self.time_presented(commit);
                 self.handle(Input::Presented(SINK, commit));
             }
             SinkEvent::Hidden(hidden) => self.handle(Input::Hidden(SINK, hidden)),
@@ -343,6 +338,7 @@ impl<K: Sink> Session<K> {
             SinkEvent::Left(device) => self.let_go(device),
             // The turn that it ends is all that it is for.
             SinkEvent::Wanted => {}
+            SinkEvent::Clipboard(happened) => self.tell_guest(happened),
             SinkEvent::Closed(reason) => {
                 self.let_go_of_all();
                 self.closed = Some(reason);

@@ -6,6 +6,7 @@ mod demo;
 mod error;
 mod libvirt;
 mod mailbox;
+mod pipe;
 mod qemu;
 mod uri;
 mod watch;

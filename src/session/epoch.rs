@@ -1,10 +1,21 @@
 //! From one backend to the next: the sink and its picture outlive both.
 
+use tracing::info;
+
 use super::Session;
+use crate::frame::Clipboard;
 use crate::port::{Sink, Source};
 use crate::scanout::Input;
 
 impl<K: Sink> Session<K> {
+    /// The backend is gone, and with it what its clipboard had.
+    pub(super) fn lose(&mut self, reason: String) {
+        info!(reason, "the backend is gone");
+        self.lost = Some(reason);
+        self.sink.clipboard(Clipboard::Withdrawn);
+        self.handle(Input::Lost);
+    }
+
     /// Goes on with another source, in a new epoch. What the one before waited for is refused, its
     /// last picture stays until the first scanout of the new one, and nothing else of it is ever
     /// shown. What the caller does next is a [`turn`](Self::turn).
@@ -12,10 +23,12 @@ impl<K: Sink> Session<K> {
     /// May be called before the one before is [`lost`](Self::lost), too.
     pub fn reconnect(&mut self, source: Box<dyn Source>) {
         if self.lost.take().is_none() {
+            self.sink.clipboard(Clipboard::Withdrawn);
             self.handle(Input::Lost);
         }
         // Everything that it is owed is settled by now: its connection may end.
         self.source = source;
+        self.tell_guest_again();
         self.sink.flush();
     }
 }

@@ -82,6 +82,16 @@ fn upper(i: usize) -> u64 {
 }
 
 impl<K: Sink> Session<K> {
+    /// A commit was taken for the screen.
+    pub(super) fn time_presented(&mut self, commit: CommitId) {
+        let now = self.now();
+        while let Some((timed, at)) = self.commits.pop_front_if(|(c, _)| *c <= commit) {
+            if timed == commit {
+                self.commit_to_presented.record(now.saturating_sub(at));
+            }
+        }
+    }
+
     /// Notes when it goes out, and how long after its frame was drawn.
     pub(super) fn time_commit(&mut self, commit: CommitId, drawn: Option<Time>) {
         let now = self.now();

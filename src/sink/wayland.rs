@@ -4,6 +4,7 @@
 //! copied into memory of ours. Nothing here decides which: the machine does.
 
 mod background;
+mod clipboard;
 mod connect;
 mod dmabuf;
 mod drawing;
@@ -49,6 +50,7 @@ pub use crate::convert::blit::OpenBlitter;
 use crate::convert::cpu::visible_damage;
 use crate::frame::{Damage, Pointing, Rect, Size, StorageId, Transform};
 use crate::port::{Buffer, CommitId, ImportId, Sink, SinkEvent};
+use clipboard::Clipboard;
 use connect::{dispatch_reason, wire_reason};
 use dmabuf::Offer;
 use frame::Frame;
@@ -93,6 +95,7 @@ struct State {
     /// `None` only while it is opened.
     window: Option<Window>,
     seat: Seat,
+    clipboard: Clipboard,
     hidden: bool,
     /// To be told; nothing is added after the last one.
     events: VecDeque<SinkEvent>,
@@ -209,11 +212,13 @@ impl WaylandSink {
             releases: Releases::default(),
             window: None,
             seat: Seat::bind(&globals, &qh, options),
+            clipboard: Clipboard::default(),
             hidden: false,
             events: VecDeque::new(),
             closed: false,
             opened: false,
         };
+        state.bind_clipboard(&globals, &qh, options);
         let output = match &options.output {
             Some(wanted) => {
                 queue.roundtrip(&mut state)?;
@@ -363,6 +368,10 @@ impl Sink for WaylandSink {
 
     fn set_pointing(&mut self, pointing: Pointing) {
         self.state.set_pointing(pointing, &self.qh);
+    }
+
+    fn clipboard(&mut self, happened: crate::frame::Clipboard) {
+        self.state.guest_copied(happened, &self.qh);
     }
 
     fn forget(&mut self, storage: StorageId) {

@@ -4,7 +4,9 @@
 //! through a mailbox to the session's thread; verdicts come back through [`acks`].
 
 mod acks;
+mod clipboard;
 mod input;
+mod list;
 mod listener;
 mod mouse;
 mod names;
@@ -29,7 +31,9 @@ use zbus::connection::Builder;
 use zbus::{Connection, Fd, MessageStream};
 
 use self::acks::Acks;
+use self::clipboard::Shared;
 use self::input::Inputs;
+pub(super) use self::list::list;
 use self::listener::Listener;
 use self::pixels::Painter;
 use self::resize::Resize;
@@ -39,7 +43,7 @@ use self::wait::{Bell, beside, try_both, unless_rung};
 pub(super) use self::watch::watch;
 use super::mailbox::Mailbox;
 use super::{Bus, ConsoleInfo, NO_FDS, Opened, Options, SourceError, Uri};
-use crate::frame::{Damage, Input, SizeHint};
+use crate::frame::{Clipboard, Damage, Input, SizeHint};
 use crate::port::{Ack, Source, SourceEvent};
 
 /// Where QEMU is.
@@ -62,6 +66,7 @@ struct QemuSource {
     painter: Option<Painter>,
     resize: Arc<Resize>,
     inputs: Arc<Inputs>,
+    clipboard: Arc<Shared>,
     _thread: Thread,
 }
 
@@ -111,6 +116,10 @@ impl Source for QemuSource {
     fn send(&mut self, input: &Input) {
         self.inputs.take(input);
     }
+
+    fn clipboard(&mut self, happened: Clipboard) {
+        self.clipboard.take(happened);
+    }
 }
 
 impl QemuSource {
@@ -131,6 +140,8 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
     let wanted = Arc::clone(&resize);
     let inputs = Arc::new(Inputs::default());
     let taken = Arc::clone(&inputs);
+    let clipboard = Arc::new(Shared::default());
+    let shared = Arc::clone(&clipboard);
     let options = *options;
     let (console, thread) = on_thread(options.time_limit, move |tell| {
         let target = through_qmp(target, options.time_limit);
@@ -148,11 +159,12 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
             let resizing = wanted.tell(&link, owner.as_deref(), number);
             let input = taken.deliver(link.clone(), owner.clone(), number);
             let mouse = mouse::watch(link.clone(), owner.clone(), number, Arc::clone(&letters));
+            let text = clipboard::serve(shared, link.clone(), owner.clone(), Arc::clone(&letters));
             let display = serve(stream, letters, &options);
-            beside(beside(beside(display, resizing), input), mouse).await;
+            beside(beside(beside(beside(display, resizing), input), mouse), text).await;
         }
     })?;
-    let source = QemuSource { mailbox, painter: None, resize, inputs, _thread: thread };
+    let source = QemuSource { mailbox, painter: None, resize, inputs, clipboard, _thread: thread };
     Ok(Opened { source: Box::new(source), console })
 }
 
@@ -165,23 +177,6 @@ pub(super) fn open_linked(
     open(Target::Linked(link.clone(), console.clone()), options)
 }
 
-/// Lists every console that `target` leads to.
-pub(super) fn list(target: Target, options: &Options) -> Result<Vec<ConsoleInfo>, SourceError> {
-    let limit = options.time_limit;
-    let (list, _thread) = on_thread(limit, move |tell| {
-        let target = through_qmp(target, limit);
-        async move {
-            tell(match target {
-                Ok(Target::Stream(stream, uri)) => list_peer(stream, &uri, limit).await,
-                Ok(Target::Uri(uri)) => list_bus(&uri, limit).await,
-                Ok(Target::Linked(_, console)) => Ok(vec![console]),
-                Err(error) => Err(error),
-            });
-        }
-    })?;
-    Ok(list)
-}
-
 /// Where `target` is a QMP socket, what that leads to. QMP blocks; it has time limits of its own.
 fn through_qmp(target: Target, limit: Duration) -> Result<Target, SourceError> {
     match target {
@@ -191,37 +186,6 @@ fn through_qmp(target: Target, limit: Duration) -> Result<Target, SourceError> {
         }
         other => Ok(other),
     }
-}
-
-/// The consoles of every virtual machine on a bus, or of the one that is named.
-async fn list_bus(uri: &Uri, limit: Duration) -> Result<Vec<ConsoleInfo>, SourceError> {
-    let Uri::Qemu { bus, vm: wanted, console } = uri else { unreachable!("{uri} is not for here") };
-    let connection = connect(bus, limit).await?;
-    let vms = vm::vms(&connection).await.map_err(|error| failed(&error, limit))?;
-    if vms.is_empty() {
-        return Err(SourceError::NoVm(vm::bus_name(bus)));
-    }
-    let listed = match (wanted.as_deref(), console) {
-        (None, None) => &vms[..],
-        (wanted, _) => std::slice::from_ref(vm::choose_vm(&vms, wanted, bus)?),
-    };
-    let mut all = Vec::new();
-    for vm in listed {
-        let consoles = vm::choose_consoles(vm, *console)?;
-        all.extend(consoles.iter().map(|console| vm::info(&vms, vm, console, bus)));
-    }
-    Ok(all)
-}
-
-/// The consoles of the one virtual machine at the other end.
-async fn list_peer(
-    stream: UnixStream,
-    uri: &Uri,
-    limit: Duration,
-) -> Result<Vec<ConsoleInfo>, SourceError> {
-    let (_link, vm) = peer(stream, limit).await?;
-    let consoles = vm::choose_consoles(&vm, uri.console())?;
-    Ok(consoles.iter().map(|console| of_peer(&vm, console, uri)).collect())
 }
 
 /// Starts a thread that runs what `make` gives until it is done or the thread's owner is dropped, and

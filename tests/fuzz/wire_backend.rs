@@ -349,6 +349,7 @@ impl Stage {
             SourceEvent::Invalidate
             | SourceEvent::Swap(_)
             | SourceEvent::Pointing(_)
+            | SourceEvent::Clipboard(_)
             | SourceEvent::Disabled
             | SourceEvent::CursorAt { .. } => {}
             SourceEvent::Lost(reason) => {

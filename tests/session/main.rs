@@ -9,6 +9,8 @@ mod alone;
 #[path = "../support/compositor.rs"]
 #[allow(dead_code)]
 mod compositor;
+#[path = "../support/fake_clipboard.rs"]
+mod fake_clipboard;
 #[path = "../support/fake_qemu.rs"]
 mod fake_qemu;
 
@@ -17,6 +19,7 @@ mod fake_qemu;
 #[allow(dead_code)]
 mod backend;
 
+mod clipboard;
 mod copies;
 mod cursors;
 mod direct;

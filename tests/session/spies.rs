@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use fanlight::frame::{
-    CommitId, Cursor, Damage, ImportId, Input, Memory, Pointing, SizeHint, Storage, StorageId,
+    Clipboard, CommitId, Cursor, Damage, ImportId, Input, Memory, Pointing, SizeHint, Storage,
+    StorageId,
 };
 use fanlight::port::{Ack, Buffer, Settle, Sink, SinkEvent, Source, SourceEvent, Verdict};
 
@@ -109,6 +110,10 @@ impl Source for SpiedSource {
         self.source.send(input);
     }
 
+    fn clipboard(&mut self, happened: Clipboard) {
+        self.source.clipboard(happened);
+    }
+
     fn retired(&mut self, storage: StorageId) {
         self.log.add(Seen::Retired(storage));
         self.source.retired(storage);
@@ -202,6 +207,10 @@ impl<K: Sink> Sink for SpiedSink<K> {
     fn set_pointing(&mut self, pointing: Pointing) {
         self.log.add(Seen::Pointing);
         self.sink.set_pointing(pointing);
+    }
+
+    fn clipboard(&mut self, happened: Clipboard) {
+        self.sink.clipboard(happened);
     }
 
     fn move_cursor(&mut self, x: i32, y: i32, visible: bool) {

@@ -160,14 +160,21 @@ impl Stage {
 
     /// With the next QEMU, in the place of the one before.
     pub fn reconnect(&mut self) {
+        self.reconnect_and(|_| ());
+    }
+
+    /// The same; its QEMU is looked at before anything is said to it.
+    pub fn reconnect_and<T>(&mut self, f: impl FnOnce(&FakeQemus) -> T) -> T {
         let (stream, listeners) = fake_qemu::p2p(VM);
         let uri = Uri::Qemu { bus: Bus::Session, vm: None, console: None };
         let options =
             source::Options { classify: fake_qemu::classify, ..source::Options::default() };
         let source = source::open_stream(stream, &uri, &options).unwrap().source;
         let updates = self.log.count(|seen| matches!(seen, Seen::Update(_))) as u64;
+        let looked = f(&listeners);
         self.session.reconnect(Box::new(SpiedSource { source, log: self.log.clone(), updates }));
         self.qemu = Some(listeners.next());
+        looked
     }
 
     /// With a guest that says what no QEMU does.

@@ -20,6 +20,8 @@ macro_rules! dispatch {
     };
 }
 
+#[path = "compositor_data.rs"]
+pub mod data;
 #[path = "compositor_desktop.rs"]
 pub mod desktop;
 #[path = "compositor_dmabuf.rs"]
@@ -60,6 +62,7 @@ use wayland_protocols::xdg::shell::server::xdg_wm_base::XdgWmBase;
 use wayland_protocols::xdg::toplevel_icon::v1::server::xdg_toplevel_icon_manager_v1::XdgToplevelIconManagerV1;
 use wayland_server::backend::ClientData;
 use wayland_server::protocol::wl_compositor::WlCompositor;
+use wayland_server::protocol::wl_data_device_manager::WlDataDeviceManager;
 use wayland_server::protocol::wl_output::WlOutput;
 use wayland_server::protocol::wl_seat::WlSeat;
 use wayland_server::protocol::wl_shm::WlShm;
@@ -98,6 +101,8 @@ pub struct Script {
     pub frames: bool,
     /// Whether it has explicit sync.
     pub syncobj: bool,
+    /// Whether it has a clipboard.
+    pub clipboard: bool,
     /// It says and reads no more from the first window on.
     pub mute: bool,
 }
@@ -117,6 +122,7 @@ impl Default for Script {
             seat: 9,
             frames: true,
             syncobj: false,
+            clipboard: false,
             mute: false,
         }
     }
@@ -135,6 +141,7 @@ pub struct Server {
     pub sync: sync::Sync,
     pub desktop: desktop::Desktop,
     pub seat: seat::Seat,
+    pub data: data::Data,
     /// The client has gone.
     pub gone: bool,
     /// It reads nothing; see [`Compositor::listen`].
@@ -190,6 +197,7 @@ impl Compositor {
             sync: sync::Sync::default(),
             desktop: desktop::Desktop::default(),
             seat: seat::Seat::default(),
+            data: data::Data::default(),
             gone: false,
             deaf: false,
         };
@@ -213,6 +221,12 @@ impl Compositor {
     #[allow(dead_code, reason = "each test crate uses its own part")]
     pub fn news(&self) -> BorrowedFd<'_> {
         self.shared.news.as_fd()
+    }
+
+    /// As if the client had done something.
+    #[allow(dead_code, reason = "each test crate uses its own part")]
+    pub fn nudge(&self) {
+        rustix::io::write(&self.shared.news, &1_u64.to_ne_bytes()).unwrap();
     }
 
     /// Looks at the server or makes it say something.
@@ -333,6 +347,9 @@ fn globals(handle: &DisplayHandle, script: &Script) {
     offer::<ZwpKeyboardShortcutsInhibitManagerV1>(handle, script, 1);
     offer::<ZwpPointerConstraintsV1>(handle, script, 1);
     offer::<ZwpRelativePointerManagerV1>(handle, script, 1);
+    if script.clipboard {
+        offer::<WlDataDeviceManager>(handle, script, 3);
+    }
     if script.syncobj {
         offer::<WpLinuxDrmSyncobjManagerV1>(handle, script, 1);
     }
@@ -359,6 +376,7 @@ plain_globals!(
     WlCompositor,
     WlSubcompositor,
     WlShm,
+    WlDataDeviceManager,
     XdgWmBase,
     ZxdgDecorationManagerV1,
     WpViewporter,

@@ -39,6 +39,9 @@ Ctrl+Alt+Delete, and Ctrl+Alt+1 to Ctrl+Alt+= are its Ctrl+Alt+F1 to F12.
 Without --present, the guest's memory itself is given to the compositor when the guest flips between
 buffers, and a copy of it when the guest draws into the buffer that is shown.
 
+Text that is copied in the guest can be pasted in the host, and the other way round, where QEMU has a
+clipboard (-chardev qemu-vdagent,clipboard=on,…) and the guest runs spice-vdagent.
+
 The window has the guest's size, pixel by pixel, until you resize it, maximize it or make it
 fullscreen. From then on the guest is asked to take the window's size, unless --no-resize is given.
 
@@ -72,6 +75,9 @@ pub(in crate::cli) struct ViewArgs {
     /// Other keys for what the viewer does itself (see below); may be repeated
     #[arg(long = "hotkey", value_name = "ACTION=KEYS")]
     hotkeys: Vec<String>,
+    /// Keep the guest's clipboard and the host's apart
+    #[arg(long)]
+    no_clipboard: bool,
     /// When the virtual machine goes away, keep the window with its last picture, and show it again when it is back
     #[arg(long)]
     pub(super) reconnect: bool,
@@ -148,6 +154,7 @@ impl ViewArgs {
             view_only: self.view_only,
             hotkeys: Hotkeys::changed(hotkeys).map_err(Failure::usage)?,
             activation: activation(),
+            clipboard: !self.no_clipboard,
             ..WindowOptions::default()
         })
     }

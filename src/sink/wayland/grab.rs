@@ -24,7 +24,7 @@ use crate::frame::{Input, Pointing};
 /// What can be grabbed, and what is.
 #[derive(Debug, Default)]
 pub(super) struct Grab {
-    seat: Option<WlSeat>,
+    pub(super) seat: Option<WlSeat>,
     inhibit: Option<ZwpKeyboardShortcutsInhibitManagerV1>,
     constraints: Option<ZwpPointerConstraintsV1>,
     motions: Option<ZwpRelativePointerManagerV1>,

@@ -50,6 +50,8 @@ pub struct WindowOptions {
     pub view_only: bool,
     /// Which keys are the viewer's own; all others are the guest's.
     pub hotkeys: Hotkeys,
+    /// Whether texts pass between the compositor's clipboard and the guest's; never with `view_only`.
+    pub clipboard: bool,
     /// How long the compositor may take until there is a window.
     pub time_limit: Duration,
 }
@@ -70,6 +72,7 @@ impl Default for WindowOptions {
             content: None,
             view_only: false,
             hotkeys: Hotkeys::default(),
+            clipboard: true,
             time_limit: Duration::from_secs(10),
         }
     }

@@ -117,6 +117,7 @@ impl State {
     }
 
     fn leave_keyboard(&mut self, qh: &QueueHandle<Self>) {
+        self.may_not_copy();
         self.seat.keys.left();
         self.set_grabbed(false, qh);
         self.events.push_back(SinkEvent::Left(Device::Keyboard));
@@ -229,13 +230,19 @@ impl Dispatch2<WlKeyboard, State> for Seated {
         qh: &QueueHandle<State>,
     ) {
         match event {
-            wl_keyboard::Event::Key { key: code, state: WEnum::Value(how), .. } => match how {
-                KeyState::Pressed => state.key(code, true, qh),
-                KeyState::Released => state.key(code, false, qh),
-                // The guest repeats by itself.
-                _ => {}
-            },
+            wl_keyboard::Event::Key { serial, key: code, state: WEnum::Value(how), .. } => {
+                match how {
+                    KeyState::Pressed => {
+                        state.may_copy(serial, qh);
+                        state.key(code, true, qh);
+                    }
+                    KeyState::Released => state.key(code, false, qh),
+                    // The guest repeats by itself.
+                    _ => {}
+                }
+            }
             // What was down when the window got the keyboard wasn't meant for the guest.
+            wl_keyboard::Event::Enter { serial, .. } => state.may_copy(serial, qh),
             wl_keyboard::Event::Leave { .. } => state.leave_keyboard(qh),
             _ => {}
         }

@@ -36,10 +36,10 @@ const XML: &str = concat!(
 );
 
 /// A D-Bus error: its name, and a sentence.
-type Refusal = (&'static str, String);
+pub(super) type Refusal = (&'static str, String);
 
 /// What to do about a call.
-enum Answer {
+pub(super) enum Answer {
     /// Reply with this.
     Now(Result<Message, zbus::Error>),
     /// The reply is owed.
@@ -331,7 +331,7 @@ fn one_plane(size: Size, format: Format, modifier: Modifier, offset: u32, stride
     Layout { size, format, modifier, planes, plane_count: 1 }
 }
 
-fn arguments<T>(call: &Message) -> Result<T, Refusal>
+pub(super) fn arguments<T>(call: &Message) -> Result<T, Refusal>
 where
     T: for<'d> zbus::wire::DynamicDeserialize<'d>,
 {
@@ -344,15 +344,15 @@ fn invalid(error: zbus::Error) -> Refusal {
     (INVALID_ARGS, error.to_string())
 }
 
-fn failed(text: String) -> Refusal {
+pub(super) fn failed(text: String) -> Refusal {
     (FAILED, text)
 }
 
-fn done(call: &Message) -> Result<Message, zbus::Error> {
+pub(super) fn done(call: &Message) -> Result<Message, zbus::Error> {
     Message::method_return(&call.header()).build(&())
 }
 
-fn refuse(call: &Message, name: &str, text: &str) -> Result<Message, zbus::Error> {
+pub(super) fn refuse(call: &Message, name: &str, text: &str) -> Result<Message, zbus::Error> {
     Message::error(&call.header(), name).build(&text)
 }
 
