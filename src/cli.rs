@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod doctor;
 mod dump;
 mod exit;
 mod list;
@@ -45,6 +46,7 @@ Examples:
   fanlight view qemu:my-vm                               show this one
   fanlight dump qemu:my-vm -o screen.png                 its screen, into a file
   fanlight list                                          what can be seen from here
+  fanlight doctor                                        what can be done here, and how to do better
   fanlight view demo:                                    a simulated guest: there is no VM to start
 
 Exit codes: 0 done, 1 failed, 2 wrong usage (also: no or several VMs to choose from), 3 timed out.
@@ -61,6 +63,8 @@ enum Verb {
     Dump(dump::DumpArgs),
     /// List the consoles that can be seen from here
     List(list::ListArgs),
+    /// Say what this machine can do for guests' pictures, and what to do about what it can't
+    Doctor(doctor::DoctorArgs),
     /// Serve a simulated guest at a socket, to look at or to test with
     Demo(demo::DemoArgs),
     /// Print a configuration file with all settings and their defaults
@@ -134,6 +138,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::View(args) => view::run(&args),
         Verb::Dump(args) => dump::run(&args),
         Verb::List(args) => list::run(&args),
+        Verb::Doctor(args) => doctor::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Config(_) => papers::example(),
         Verb::Completions(args) => papers::completions(&args),

@@ -7,6 +7,8 @@
 mod compositor;
 #[path = "e2e/demo.rs"]
 mod demo;
+#[path = "e2e/doctor.rs"]
+mod doctor;
 #[path = "e2e/ends.rs"]
 mod ends;
 #[path = "e2e/faults.rs"]
@@ -132,6 +134,7 @@ const TESTS: &[Test] = &[
     test("no_qemu_on_the_bus_is_said", words::no_qemu),
     test("several_machines_have_to_be_chosen_from", words::several),
     test("no_wayland_display_is_said", words::no_wayland),
+    test("doctor_finds_everything_in_order", doctor::everything),
     test("a_timeout_leaves_whole_files_only", words::timeout),
     test("qemu_killed_is_said_by_viewer_and_dump", ends::qemu_killed),
     test("compositor_killed_leaves_the_guest_running", ends::compositor_killed),

@@ -46,6 +46,11 @@ impl Failure {
         eprintln!("fanlight: {}", self.sentence);
     }
 
+    /// All was said already.
+    pub(super) fn found() -> Self {
+        Self { code: FAILED, sentence: String::new(), said: true }
+    }
+
     /// Something ended that the user wanted to go on.
     pub(super) fn ended(sentence: String) -> Self {
         Self { code: FAILED, sentence, said: false }

@@ -38,7 +38,7 @@ use wayland_client::backend::{ReadEventsGuard, WaylandError as WireError};
 use wayland_client::globals::registry_queue_init;
 use wayland_client::{Connection, EventQueue, QueueHandle};
 
-pub use connect::WaylandError;
+pub use connect::{Survey, WaylandError};
 pub use fit::Fit;
 pub use hotkeys::{Action, Hotkey, HotkeyError, Hotkeys};
 pub use options::{Content, Means, WindowOptions};

@@ -1,5 +1,7 @@
 //! Finds the compositor's socket, and what can go wrong until there is a window.
 
+mod survey;
+
 use std::env;
 use std::ffi::OsString;
 use std::io;
@@ -12,7 +14,9 @@ use std::time::Duration;
 
 use rustix::net::{Shutdown, shutdown};
 
+pub use survey::Survey;
 use wayland_client::backend::WaylandError as WireError;
+
 use wayland_client::globals::{BindError, GlobalError};
 use wayland_client::{Connection, DispatchError};
 

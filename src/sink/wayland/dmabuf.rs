@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use rustix::io::{Errno, pread};
 use smithay_client_toolkit::dispatch2::Dispatch2;
 use wayland_client::protocol::wl_surface::WlSurface;
-use wayland_client::{Connection, Proxy, QueueHandle};
+use wayland_client::{Connection, Dispatch, Proxy, QueueHandle};
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_dmabuf_feedback_v1::{
     self, TrancheFlags, ZwpLinuxDmabufFeedbackV1,
 };
@@ -66,6 +66,30 @@ impl Offer {
             dmabuf.get_default_feedback(qh, FeedbackOf(0));
             dmabuf.get_surface_feedback(surface, qh, FeedbackOf(1));
         }
+    }
+
+    /// The same without a surface, for who says what `user` is.
+    pub(super) fn subscribe_default<S, U>(dmabuf: &ZwpLinuxDmabufV1, qh: &QueueHandle<S>, user: U)
+    where
+        S: Dispatch<ZwpLinuxDmabufFeedbackV1, U> + 'static,
+        U: Send + Sync + 'static,
+    {
+        if dmabuf.version() >= FEEDBACK {
+            dmabuf.get_default_feedback(qh, user);
+        }
+    }
+
+    /// Takes in what version 3 says.
+    pub(super) fn announce(&mut self, event: &zwp_linux_dmabuf_v1::Event) {
+        if let zwp_linux_dmabuf_v1::Event::Modifier { format, modifier_hi, modifier_lo } = event {
+            let modifier = Modifier(u64::from(*modifier_hi) << 32 | u64::from(*modifier_lo));
+            self.announced.add(Format(*format), modifier);
+        }
+    }
+
+    /// Takes in what feedback says, of nothing (0) or our surface (1); whether that changes the offer.
+    pub(super) fn hear(&mut self, of: usize, event: zwp_linux_dmabuf_feedback_v1::Event) -> bool {
+        self.feedback[of].handle(event)
     }
 
     /// The DRM node that the compositor works with, as a `dev_t`, where it says one.
@@ -236,10 +260,7 @@ impl Dispatch2<ZwpLinuxDmabufV1, State> for Offered {
         _: &Connection,
         _: &QueueHandle<State>,
     ) {
-        if let zwp_linux_dmabuf_v1::Event::Modifier { format, modifier_hi, modifier_lo } = event {
-            let modifier = Modifier(u64::from(modifier_hi) << 32 | u64::from(modifier_lo));
-            state.offer.announced.add(Format(format), modifier);
-        }
+        state.offer.announce(&event);
     }
 }
 
@@ -257,7 +278,7 @@ impl Dispatch2<ZwpLinuxDmabufFeedbackV1, State> for FeedbackOf {
         _: &QueueHandle<State>,
     ) {
         // What is offered before there is a window was never otherwise.
-        let changed = state.offer.feedback[self.0].handle(event) && state.opened;
+        let changed = state.offer.hear(self.0, event) && state.opened;
         state.events.extend(changed.then_some(SinkEvent::OffersChanged));
     }
 }

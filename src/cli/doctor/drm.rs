@@ -1,0 +1,51 @@
+//! Which GPUs there are.
+
+use std::fs::{self, OpenOptions};
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::Finding;
+use super::kernel::may_open;
+use crate::sys::{SyncNode, may_draw, render_nodes};
+
+pub(super) fn check() -> Vec<Finding> {
+    let nodes = render_nodes(None).unwrap_or_default();
+    if nodes.is_empty() {
+        let means = "Everything is drawn by the CPU, and QEMU can't do gl=on.";
+        return vec![
+            Finding::warn("render-node", "no GPU: /dev/dri has no render node").means(means),
+        ];
+    }
+    let mut findings: Vec<_> = nodes.iter().map(|node| render_node(node)).collect();
+    findings.push(match SyncNode::open(None) {
+        Ok(_) => Finding::ok("timelines", "explicit sync: timelines (drm_syncobj) work"),
+        Err(error) => {
+            let means = "Where the compositor has explicit sync it isn't used; implicit sync is.";
+            Finding::info("timelines", format!("no explicit sync ({error})")).means(means)
+        }
+    });
+    findings
+}
+
+fn render_node(node: &Path) -> Finding {
+    let name = node.display();
+    let driver = driver(node).unwrap_or_else(|| "unknown".to_owned());
+    match OpenOptions::new().read(true).write(true).open(node) {
+        Ok(_) if may_draw(node) => Finding::ok("render-node", format!("{name}: driver {driver}")),
+        Ok(_) => Finding::info("render-node", format!("{name}: driver {driver}, without 3D")),
+        Err(error) => {
+            let says = format!("{name}: driver {driver}, can't be opened ({error})");
+            let finding = Finding::warn("render-node", says).means("Copies are made by the CPU.");
+            match error.kind() {
+                ErrorKind::PermissionDenied => finding.remedy(may_open(node)),
+                _ => finding,
+            }
+        }
+    }
+}
+
+fn driver(node: &Path) -> Option<String> {
+    let name = node.file_name()?.to_str()?;
+    let driver = fs::canonicalize(format!("/sys/class/drm/{name}/device/driver")).ok()?;
+    Some(driver.file_name()?.to_str()?.to_owned())
+}
