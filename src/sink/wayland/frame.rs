@@ -120,11 +120,19 @@ impl Frame {
     fn ask(&mut self, base: &WlSurface, connection: &Connection, qh: &QueueHandle<State>) {
         let Kit { compositor, subcompositor, shm } = self.kit.clone();
         let (base, connection, qh) = (Base(base.clone()), connection.clone(), qh.clone());
-        let thread = thread::Builder::new().name("fanlight-frame".to_owned());
-        let asked = thread.spawn(move || {
-            let (shm, look) = (Shm::from(shm), FrameConfig::auto());
-            let frame = AdwaitaFrame::new(&base, &shm, compositor, subcompositor, qh.clone(), look)
-                .map_err(|error| error.to_string());
+        let thread = || thread::Builder::new().name("fanlight-frame".to_owned());
+        let asked = thread().spawn(move || {
+            // The colours are asked for meanwhile: each answer takes a program's start.
+            let look = thread().spawn(FrameConfig::auto);
+            let (shm, light) = (Shm::from(shm), FrameConfig::light());
+            let frame =
+                AdwaitaFrame::new(&base, &shm, compositor, subcompositor, qh.clone(), light);
+            let frame = frame.map_err(|error| error.to_string()).map(|mut frame| {
+                if let Some(Ok(look)) = look.ok().map(thread::JoinHandle::join) {
+                    frame.set_config(look);
+                }
+                frame
+            });
             // The compositor's answer is what wakes the session's thread.
             connection.display().sync(&qh, Made(Mutex::new(Some(frame))));
             // What isn't sent now is sent with whatever comes next.
