@@ -203,8 +203,9 @@ pub trait Sink {
     /// Drops every import and mapping of `storage`. Called when nothing of the sink's reads it.
     fn forget(&mut self, storage: StorageId);
 
-    /// The guest's cursor looks like this now. Sinks without a cursor ignore it.
-    fn set_cursor(&mut self, _cursor: &Cursor) {}
+    /// The guest's cursor looks like this now; `None`: it has none of its own. Sinks without a cursor
+    /// ignore it.
+    fn set_cursor(&mut self, _cursor: Option<&Cursor>) {}
 
     /// The guest's cursor is here now (see [`SourceEvent::CursorAt`]).
     fn move_cursor(&mut self, _x: i32, _y: i32, _visible: bool) {}

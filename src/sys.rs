@@ -18,6 +18,6 @@ pub use dmabuf::{
 pub use environment::take_variable;
 pub use fresh::Sentinel;
 pub use map::{Mapping, OwnMapping};
-pub use memfd::{own_memfd, page_align, seal_future_write, sealed_copy};
+pub use memfd::{memfd_of, own_memfd, page_align, seal_future_write, sealed_copy};
 pub use nodes::{is_of, may_draw, render_nodes};
 pub use syncobj::{SyncNode, Syncobj};

@@ -3,7 +3,8 @@
 use tracing::info;
 
 use super::Session;
-use crate::frame::Clipboard;
+use super::held::Held;
+use crate::frame::{Clipboard, Pointing};
 use crate::port::{Sink, Source};
 use crate::scanout::Input;
 
@@ -29,6 +30,10 @@ impl<K: Sink> Session<K> {
         // Everything that it is owed is settled by now: its connection may end.
         self.source = source;
         self.tell_guest_again();
+        // It knows of nothing that is held, and has said nothing of its cursor.
+        self.held = Held::default();
+        self.sink.set_cursor(None);
+        self.sink.set_pointing(Pointing::default());
         self.sink.flush();
     }
 }

@@ -25,13 +25,19 @@ pub fn seal_future_write(memfd: BorrowedFd<'_>) -> io::Result<()> {
     Ok(fcntl_add_seals(memfd, SealFlags::FUTURE_WRITE)?)
 }
 
-/// A memfd with these bytes, which nobody can change any more.
-pub fn sealed_copy(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+/// A memfd with these bytes, as [`own_memfd`] makes it: compositors map what they get for writing too.
+pub fn memfd_of(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
     let fd = own_memfd(name, bytes.len() as u64)?;
     let mut at = 0;
     while at < bytes.len() {
         at += rustix::io::pwrite(&fd, &bytes[at..], at as u64)?;
     }
+    Ok(fd)
+}
+
+/// A memfd with these bytes, which nobody can change any more.
+pub fn sealed_copy(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let fd = memfd_of(name, bytes)?;
     fcntl_add_seals(&fd, SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)?;
     Ok(fd)
 }

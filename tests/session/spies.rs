@@ -199,8 +199,10 @@ impl<K: Sink> Sink for SpiedSink<K> {
         self.sink.forget(storage);
     }
 
-    fn set_cursor(&mut self, cursor: &Cursor) {
-        self.log.add(Seen::Cursor(cursor.pixels[0]));
+    fn set_cursor(&mut self, cursor: Option<&Cursor>) {
+        if let Some(cursor) = cursor {
+            self.log.add(Seen::Cursor(cursor.pixels[0]));
+        }
         self.sink.set_cursor(cursor);
     }
 

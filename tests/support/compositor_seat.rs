@@ -31,6 +31,9 @@ use wayland_server::{
 
 use super::Server;
 
+/// A surface and its hotspot.
+pub type Pointed = (usize, i32, i32);
+
 /// What the client has of it.
 #[derive(Debug, Default)]
 pub struct Seat {
@@ -39,6 +42,8 @@ pub struct Seat {
     pub pointer: Option<WlPointer>,
     /// What the pointer looks like, and by which serial number.
     pub shape: Option<(u32, Shape)>,
+    /// What it is instead, and by which serial number: a surface and its hotspot, or nothing.
+    pub cursor: Option<(u32, Option<Pointed>)>,
     /// The compositor's own shortcuts go to the client.
     pub inhibited: bool,
     pub locked: bool,
@@ -75,6 +80,11 @@ impl Server {
     pub fn key(&self, code: u32, pressed: bool) {
         let state = if pressed { KeyState::Pressed } else { KeyState::Released };
         self.keyboard().key(3, 0, code, state);
+    }
+
+    /// The pointer comes to the window around the picture.
+    pub fn point_beside(&self, x: f64, y: f64) {
+        self.pointer().motion(0, x, y);
     }
 
     /// The pointer comes to the window, and is there.
@@ -132,6 +142,15 @@ dispatch!(WlKeyboard, (), |state, _r, request, _d, _i| match request {
 });
 
 dispatch!(WlPointer, (), |state, _r, request, _d, _i| match request {
+    wl_pointer::Request::SetCursor { serial, surface, hotspot_x, hotspot_y } => {
+        let surface = surface.map(|surface| {
+            let surface = *surface.data::<usize>().unwrap();
+            assert!(!state.surfaces.surfaces[surface].subsurface, "it has another role");
+            (surface, hotspot_x, hotspot_y)
+        });
+        state.seat.cursor = Some((serial, surface));
+        state.seat.shape = None;
+    }
     wl_pointer::Request::Release => state.seat.pointer = None,
     other => panic!("wl_pointer: {other:?}"),
 });
@@ -146,6 +165,7 @@ dispatch!(WpCursorShapeManagerV1, (), |_state, _r, request, _d, init| match requ
 dispatch!(WpCursorShapeDeviceV1, (), |state, _r, request, _d, _i| match request {
     wp_cursor_shape_device_v1::Request::SetShape { serial, shape: WEnum::Value(shape) } => {
         state.seat.shape = Some((serial, shape));
+        state.seat.cursor = None;
     }
     wp_cursor_shape_device_v1::Request::Destroy => {}
     other => panic!("wp_cursor_shape_device_v1: {other:?}"),

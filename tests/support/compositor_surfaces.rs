@@ -136,6 +136,7 @@ pub struct SurfaceSeen {
     pub opaque: bool,
     /// The pointer goes through it, to what is behind.
     pub deaf: bool,
+    pub subsurface: bool,
     pending: Commit,
     holds: Attached,
 }
@@ -185,6 +186,13 @@ impl Surfaces {
 
     pub fn pending_points(&mut self, surface: usize) -> &mut Points {
         &mut self.surfaces[surface].pending.points
+    }
+
+    /// What lies above the picture, of a window whose frame is the compositor's.
+    #[allow(dead_code, reason = "each test crate uses its own part")]
+    pub fn above(&self) -> Option<&SurfaceSeen> {
+        let above = |at: &usize| self.surfaces[*at].subsurface && Some(*at) != self.picture;
+        (0..self.surfaces.len()).find(above).map(|at| &self.surfaces[at])
     }
 
     /// Commits that gave the picture a buffer, or took it away.
@@ -252,6 +260,7 @@ dispatch!(WlCompositor, (), |state, _r, request, _d, init| match request {
             destroyed: false,
             opaque: false,
             deaf: false,
+            subsurface: false,
             pending: Commit::default(),
             holds: Attached::Null,
         });
@@ -310,8 +319,9 @@ dispatch!(WlCallback, (), |_state, _r, request, _d, _i| {
 dispatch!(WlSubcompositor, (), |state, _r, request, _d, init| match request {
     wl_subcompositor::Request::GetSubsurface { id, surface, .. } => {
         let index = *surface.data::<usize>().unwrap();
-        // What comes later is the window's frame.
+        // What comes later lies above it, or is the window's frame.
         state.surfaces.picture.get_or_insert(index);
+        state.surfaces.surfaces[index].subsurface = true;
         state.surfaces.surfaces[index].pending.sync = true;
         init.init(id, index);
     }

@@ -6,6 +6,7 @@
 mod compositor;
 
 mod copies;
+mod cursor;
 mod direct;
 mod fake_gpu;
 mod frame;

@@ -5,6 +5,7 @@ use std::os::fd::OwnedFd;
 
 use wayland_client::QueueHandle;
 use wayland_client::protocol::wl_buffer::WlBuffer;
+use wayland_client::protocol::wl_shm::Format;
 use wayland_client::protocol::wl_surface::WlSurface;
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 
@@ -102,5 +103,5 @@ fn sheet(
         return Err(io::Error::other("the window is too large"));
     }
     let memory = own_memfd("fanlight-black", bytes)?;
-    Ok((globals.shm_buffer(qh, &memory, size, stride), memory))
+    Ok((globals.shm_buffer(qh, &memory, size, stride, Format::Xrgb8888), memory))
 }

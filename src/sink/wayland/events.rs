@@ -38,7 +38,7 @@ impl WindowHandler for State {
         if hidden != std::mem::replace(&mut self.hidden, hidden) {
             self.events.push_back(SinkEvent::Hidden(hidden));
         }
-        self.change_window(|window, globals| {
+        self.change_window(qh, |window, globals| {
             window.configure((globals, connection, qh), configure);
         });
     }
@@ -46,10 +46,15 @@ impl WindowHandler for State {
 
 impl State {
     /// Does something to the window that may change what the guest is told of it.
-    pub(super) fn change_window(&mut self, change: impl FnOnce(&mut Window, &Globals)) {
+    pub(super) fn change_window(
+        &mut self,
+        qh: &QueueHandle<Self>,
+        change: impl FnOnce(&mut Window, &Globals),
+    ) {
         if let Some(window) = &mut self.window {
             change(window, &self.globals);
             self.events.extend(window.hint(&self.outputs).map(SinkEvent::Resized));
+            self.fit_cursor(qh);
         }
     }
 
@@ -65,7 +70,7 @@ impl State {
             Some(window) if said(window) => window.scale,
             _ => self.outputs.scale().map_or(Scale::ONE, Scale::whole),
         };
-        self.change_window(|window, globals| window.set_scale(globals, qh, scale));
+        self.change_window(qh, |window, globals| window.set_scale(globals, qh, scale));
     }
 }
 
@@ -88,7 +93,7 @@ impl Dispatch2<WlSurface, State> for Placed {
                 if state.globals.fractional_scale.is_none() =>
             {
                 let scale = Scale::whole(factor);
-                state.change_window(|window, globals| window.set_scale(globals, qh, scale));
+                state.change_window(qh, |window, globals| window.set_scale(globals, qh, scale));
             }
             wl_surface::Event::Enter { output } => {
                 state.outputs.enter(surface, output);
@@ -118,7 +123,7 @@ impl Dispatch2<WpFractionalScaleV1, State> for PreferredScale {
     ) {
         if let wp_fractional_scale_v1::Event::PreferredScale { scale } = event {
             let scale = Scale::of_120ths(scale);
-            state.change_window(|window, globals| window.set_scale(globals, qh, scale));
+            state.change_window(qh, |window, globals| window.set_scale(globals, qh, scale));
         }
     }
 }

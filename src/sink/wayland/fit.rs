@@ -60,8 +60,22 @@ impl Scale {
     }
 
     /// Device pixels that a logical length covers.
-    fn device(self, logical: u32) -> u32 {
+    pub(super) fn device(self, logical: u32) -> u32 {
         saturated((self.times(logical) + UNIT / 2) / UNIT)
+    }
+
+    /// The shortest logical length that is whole device pixels.
+    pub(super) fn unit(self) -> u32 {
+        let (mut a, mut b) = (Self::ONE.0, self.0);
+        while b > 0 {
+            (a, b) = (b, a % b);
+        }
+        Self::ONE.0 / a
+    }
+
+    /// The logical length of a device pixel.
+    pub(super) fn pixel(self) -> f64 {
+        f64::from(Self::ONE.0) / f64::from(self.0)
     }
 
     /// Device pixels that a window covers.

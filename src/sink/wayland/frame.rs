@@ -235,7 +235,7 @@ impl Dispatch2<WlCallback, State> for Made {
         qh: &QueueHandle<State>,
     ) {
         let made = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        state.change_window(|window, globals| {
+        state.change_window(qh, |window, globals| {
             window.frame.stage = match made {
                 Some(Ok(frame)) => Stage::Ours(Box::new(frame)),
                 Some(Err(error)) => {

@@ -114,17 +114,17 @@ impl Globals {
         })
     }
 
-    /// A wl_buffer of XRGB8888 pixels in `memory`, which is large enough for them.
+    /// A wl_buffer of pixels of 32 bits in `memory`, which is large enough for them.
     pub(super) fn shm_buffer(
         &self,
         qh: &QueueHandle<State>,
         memory: &impl AsFd,
         size: Size,
         stride: u32,
+        format: wl_shm::Format,
     ) -> WlBuffer {
         let [width, height, stride] = [size.width, size.height, stride].map(int);
         let pool = self.shm.create_pool(memory.as_fd(), stride.saturating_mul(height), qh, Quiet);
-        let format = wl_shm::Format::Xrgb8888;
         let buffer = pool.create_buffer(0, width, height, stride, format, qh, Leased);
         pool.destroy();
         buffer

@@ -60,6 +60,10 @@ impl Grab {
         self.seat.as_ref()
     }
 
+    pub(super) fn is_locked(&self) -> bool {
+        self.lock.is_some()
+    }
+
     pub(super) fn grabbed(&self) -> bool {
         self.grabbed
     }
@@ -108,7 +112,7 @@ impl State {
     pub(super) fn lock_or_free(&mut self, qh: &QueueHandle<Self>) {
         let seat = &mut self.seat;
         let grab = &mut seat.grab;
-        let wanted = seat.over && grab.grabbed && grab.pointing == Pointing::Relative;
+        let wanted = seat.over.is_some() && grab.grabbed && grab.pointing == Pointing::Relative;
         match (&self.window, &seat.pointer, &grab.constraints, &grab.motions) {
             (Some(window), Some(pointer), Some(constraints), Some(motions)) if wanted => {
                 if grab.lock.is_none() {
@@ -126,6 +130,7 @@ impl State {
                 }
             }
         }
+        self.show_cursor(qh);
     }
 }
 

@@ -12,9 +12,7 @@ use wayland_client::protocol::{
     wl_seat::{self, Capability, WlSeat},
 };
 use wayland_client::{Connection, Proxy, QueueHandle, WEnum};
-use wayland_protocols::wp::cursor_shape::v1::client::wp_cursor_shape_device_v1::{
-    Shape, WpCursorShapeDeviceV1,
-};
+use wayland_protocols::wp::cursor_shape::v1::client::wp_cursor_shape_device_v1::WpCursorShapeDeviceV1;
 use wayland_protocols::wp::cursor_shape::v1::client::wp_cursor_shape_manager_v1::WpCursorShapeManagerV1;
 
 use super::globals::Quiet;
@@ -39,8 +37,9 @@ pub(super) struct Seat {
     pub(super) pointer: Option<WlPointer>,
     shapes: Option<WpCursorShapeManagerV1>,
     pub(super) shape: Option<WpCursorShapeDeviceV1>,
-    /// Whether the pointer is on the window.
-    pub(super) over: bool,
+    /// By which serial number the pointer came onto the window, and where it is there.
+    pub(super) over: Option<u32>,
+    pub(super) at: (f64, f64),
     wheel: Wheel,
     pub(super) keys: Keys,
     pub(super) grab: Grab,
@@ -64,6 +63,11 @@ impl Seat {
         let keys = Keys::new(options.hotkeys);
         Self { shapes, grab, keys, view_only: options.view_only, ..Self::default() }
     }
+
+    /// Whether the guest has its cursor where the pointer is.
+    pub(super) fn points(&self) -> bool {
+        self.grab.pointing == Pointing::Absolute && !self.view_only
+    }
 }
 
 impl State {
@@ -81,7 +85,9 @@ impl State {
         }
     }
 
-    fn point(&mut self, x: f64, y: f64) {
+    fn point(&mut self, x: f64, y: f64, qh: &QueueHandle<Self>) {
+        self.seat.at = (x, y);
+        self.point_cursor(qh);
         if self.seat.grab.pointing == Pointing::Relative {
             return;
         }
@@ -124,7 +130,7 @@ impl State {
     }
 
     fn leave_pointer(&mut self, qh: &QueueHandle<Self>) {
-        self.seat.over = false;
+        self.seat.over = None;
         self.lock_or_free(qh);
         self.events.push_back(SinkEvent::Left(Device::Pointer));
     }
@@ -260,19 +266,20 @@ impl Dispatch2<WlPointer, State> for Seated {
     ) {
         use wl_pointer::Event;
         if state.on_frame(&event) {
+            if let Event::Enter { serial, .. } = event {
+                state.show_arrow(serial, qh);
+            }
             return;
         }
         match event {
             Event::Enter { serial, surface_x, surface_y, .. } => {
-                if let Some(shape) = &state.seat.shape {
-                    shape.set_shape(serial, Shape::Default);
-                }
-                state.seat.over = true;
-                state.point(surface_x, surface_y);
+                state.seat.over = Some(serial);
+                state.point(surface_x, surface_y, qh);
                 state.lock_or_free(qh);
+                state.show_cursor_now(qh);
             }
             Event::Leave { .. } => state.leave_pointer(qh),
-            Event::Motion { surface_x, surface_y, .. } => state.point(surface_x, surface_y),
+            Event::Motion { surface_x, surface_y, .. } => state.point(surface_x, surface_y, qh),
             Event::Button { button: code, state: WEnum::Value(how), .. } => {
                 let pressed = how == ButtonState::Pressed;
                 if pressed && state.seat.grab.wants_click() {

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
 use wayland_client::QueueHandle;
+use wayland_client::protocol::wl_shm;
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_buffer_params_v1::ZwpLinuxBufferParamsV1;
 
 use super::super::memory::Frame;
@@ -236,7 +237,9 @@ impl Targets {
         }
         let memfd = own_memfd("fanlight-picture", bytes)?;
         let pixels = OwnMapping::new(&memfd, bytes)?;
-        let shm = Lease::of_shm(peer.globals.shm_buffer(peer.qh, &memfd, size, stride));
+        let format = wl_shm::Format::Xrgb8888;
+        let shm = peer.globals.shm_buffer(peer.qh, &memfd, size, stride, format);
+        let shm = Lease::of_shm(shm);
         let udmabuf = self.ask_udmabuf(&memfd, bytes, size, stride, peer);
         Ok(Pages { size, stride, pixels, shm, udmabuf })
     }

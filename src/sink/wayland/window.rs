@@ -15,6 +15,7 @@ use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_v1:
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 
 use super::background::Background;
+use super::cursor::View;
 use super::events::{FrameDone, Placed, PreferredScale};
 use super::fit::{Fit, Place, Scale, fit};
 use super::frame::Frame;
@@ -191,6 +192,13 @@ impl Window {
     /// The surface that the picture is on.
     pub(super) fn picture(&self) -> &WlSurface {
         &self.picture
+    }
+
+    /// How the picture lies in the window, once there is one.
+    pub(super) fn view(&self) -> Option<View> {
+        let (place, shape) = (self.place?, self.shape?);
+        let mapped = self.configured && !self.frame.is_awaited();
+        mapped.then_some(View { place, picture: shape.size, scale: self.scale })
     }
 
     /// Where the picture is, from the window's corner, and its size in the guest.
