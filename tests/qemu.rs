@@ -3,6 +3,9 @@
 #[path = "support/alone.rs"]
 #[allow(dead_code)]
 mod alone;
+#[path = "support/fake_clipboard.rs"]
+#[allow(dead_code)]
+mod fake_clipboard;
 #[path = "support/fake_qemu.rs"]
 mod fake_qemu;
 #[path = "support/hoard.rs"]

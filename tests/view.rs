@@ -230,3 +230,23 @@ fn a_screenshot_is_a_whole_frame_in_the_users_folder() {
         oracle::read(size, blue).unwrap_or_else(|mixed| panic!("{mixed}"));
     }
 }
+
+/// A kiosk's compositor, say: what it lacks, and what can be done without.
+#[test]
+fn a_compositor_without_windows_is_said() {
+    let script = Script { without: &["xdg_wm_base"], ..Script::default() };
+    let (_compositor, stream) = Compositor::start(script);
+    fcntl_setfd(&stream, FdFlags::empty()).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_fanlight"))
+        .args(["view", "demo:"])
+        .env_clear()
+        .env("WAYLAND_SOCKET", stream.as_raw_fd().to_string())
+        .output()
+        .expect("the program starts");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let last = said.lines().last().unwrap();
+    for words in ["fanlight: ", "does not offer xdg_wm_base version 1", "`fanlight dump`"] {
+        assert!(last.contains(words), "{said}");
+    }
+}

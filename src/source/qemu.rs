@@ -23,6 +23,7 @@ use std::future::Future;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -58,7 +59,11 @@ pub(super) enum Target {
 /// A connection that several sources use, because QEMU has no more than one peer. It lasts as long as
 /// the thread of who made it.
 #[derive(Clone, Debug)]
-pub(super) struct Link(Connection);
+pub(super) struct Link {
+    connection: Connection,
+    /// Whether one of them serves the clipboard: QEMU's calls come to all.
+    clipboard: Arc<AtomicBool>,
+}
 
 /// One console of one QEMU.
 struct QemuSource {
@@ -142,6 +147,10 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
     let taken = Arc::clone(&inputs);
     let clipboard = Arc::new(Shared::default());
     let shared = Arc::clone(&clipboard);
+    let claim = match &target {
+        Target::Linked(link, _) => Arc::clone(&link.clipboard),
+        _ => Arc::default(),
+    };
     let options = *options;
     let (console, thread) = on_thread(options.time_limit, move |tell| {
         let target = through_qmp(target, options.time_limit);
@@ -159,7 +168,8 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
             let resizing = wanted.tell(&link, owner.as_deref(), number);
             let input = taken.deliver(link.clone(), owner.clone(), number);
             let mouse = mouse::watch(link.clone(), owner.clone(), number, Arc::clone(&letters));
-            let text = clipboard::serve(shared, link.clone(), owner.clone(), Arc::clone(&letters));
+            let text =
+                clipboard::serve(shared, &claim, link.clone(), owner.clone(), Arc::clone(&letters));
             let display = serve(stream, letters, &options);
             beside(beside(beside(beside(display, resizing), input), mouse), text).await;
         }
@@ -282,7 +292,7 @@ async fn attach(target: Target, limit: Duration) -> Result<Attached, SourceError
             let info = of_peer(&vm, console, &uri);
             (link, None, info)
         }
-        Target::Linked(link, console) => (link.0, None, console),
+        Target::Linked(link, console) => (link.connection, None, console),
         // `open` has turned it into a stream.
         Target::Uri(uri) => unreachable!("{uri} is not for here"),
     };

@@ -7,11 +7,12 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use fanlight::frame::Input;
+use fanlight::frame::{Clipboard, Input};
 use fanlight::source::{Seen, SourceError};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::*;
+use crate::fake_clipboard::FakeClipboard;
 use crate::fake_qemu::FakeQemus;
 
 const OTHER: FakeVm = FakeVm {
@@ -231,6 +232,15 @@ fn all_heads_behind_qmp_share_one_connection() {
         head.source.send(&Input::Key { code: 30, pressed: true });
         assert_eq!(qemu.did(), ("Keyboard.Press".to_owned(), 30, 0));
     }
+    // One of them has the clipboard, or each of QEMU's calls would have two answers.
+    let guest = FakeClipboard::at(qemu.connection());
+    heads[0].source.clipboard(Clipboard::Offered);
+    guest.registered();
+    guest.grabbed();
+    heads[1].source.clipboard(Clipboard::Offered);
+    heads[1].source.send(&Input::Key { code: 31, pressed: true });
+    assert_eq!(qemu.did(), ("Keyboard.Press".to_owned(), 31, 0));
     drop((heads, present, watch));
     assert_eq!(qemu.try_did(), None);
+    assert!(!guest.is_called());
 }

@@ -9,6 +9,7 @@ mod answer;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
 use std::thread;
@@ -175,15 +176,20 @@ impl Drop for CloseOnDrop<'_> {
     }
 }
 
-/// Shares the clipboard with QEMU, from when the host's has something to say, until the connection ends.
+/// Shares the clipboard with QEMU, from when the host's has something to say, until the connection ends;
+/// unless another source has claimed it.
 pub(super) async fn serve(
     shared: Arc<Shared>,
+    claim: &AtomicBool,
     link: Connection,
     owner: Option<String>,
     mailbox: Arc<Mailbox<Letter>>,
 ) {
     let _closed = CloseOnDrop(&shared);
     shared.wanted().await;
+    if claim.swap(true, Ordering::SeqCst) {
+        return;
+    }
     let peer = Peer { link, owner, mailbox, shared: Arc::clone(&shared) };
     match peer.calls().await {
         // QEMU calls us before it has answered that we may be called.

@@ -89,10 +89,11 @@ async fn of_one(
 ) -> Result<String, SourceError> {
     let (link, vm) = peer(stream, limit).await?;
     let consoles = vm::choose_consoles(&vm, uri.console())?;
+    let shared = Link { connection: link.clone(), clipboard: Arc::default() };
     let present = |console: &vm::Console| Present {
         id: console.id.to_string(),
         console: of_peer(&vm, console, uri),
-        link: Some(Link(link.clone())),
+        link: Some(shared.clone()),
     };
     begun(consoles.iter().map(present).collect());
     let mut messages = MessageStream::from(&link);
