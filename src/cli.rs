@@ -5,12 +5,14 @@ mod demo;
 mod doctor;
 mod dump;
 mod exit;
+mod hud;
 mod list;
 mod papers;
 mod pick;
 mod reconnect;
 mod screenshot;
 mod stats;
+mod status;
 mod view;
 
 use std::io::{self, Read, Write};

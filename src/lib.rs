@@ -17,6 +17,7 @@
 //! - `sink` is where frames go: a Wayland window, or memory.
 //! - `convert` copies pixels where a copy can't be avoided; `sys` speaks to the kernel.
 //! - `demo` is a simulated guest, to look at and to test with.
+//! - `text` lays out and paints what the viewer itself says.
 //! - `capture` takes frames for test suites.
 
 pub mod capture;
@@ -35,3 +36,5 @@ pub mod session;
 pub mod sink;
 pub mod source;
 pub mod sys;
+#[cfg(feature = "wayland")]
+pub mod text;

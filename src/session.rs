@@ -97,6 +97,8 @@ pub struct Session<K> {
     resize: Resize,
     held: Held,
     host_text: Option<bool>,
+    /// The last commit is of the present source, and nothing has blanked it.
+    live: bool,
     lost: Option<String>,
     closed: Option<Option<String>>,
     commits: VecDeque<(CommitId, Time)>,
@@ -128,6 +130,7 @@ impl<K: Sink> Session<K> {
             resize: Resize::default(),
             held: Held::default(),
             host_text: None,
+            live: false,
             lost: None,
             closed: None,
             commits: VecDeque::with_capacity(TIMED_COMMITS_MAX),
@@ -140,11 +143,6 @@ impl<K: Sink> Session<K> {
     /// The sink.
     pub fn sink(&mut self) -> &mut K {
         &mut self.sink
-    }
-
-    /// Why the backend is gone, once it is.
-    pub fn lost(&self) -> Option<&str> {
-        self.lost.as_deref()
     }
 
     /// Whether the sink is gone: closed by the user, or with the reason why it broke.
@@ -292,7 +290,7 @@ impl<K: Sink> Session<K> {
                     self.sink.show_copy(commit, target, buffer, &damage);
                 }
             }
-            Output::Blank(_) => self.sink.blank(),
+            Output::Blank(_) => self.blank(),
             Output::Ack { update, forced } => {
                 if forced {
                     debug!(?update, "acked by force: the deadline has come");

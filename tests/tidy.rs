@@ -16,11 +16,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("serve", &["frame", "sys", "protocol"]),
     ("demo", &["frame", "sys", "serve"]),
     ("convert", &["frame", "sys"]),
+    ("text", &["frame"]),
     ("source", &["frame", "port", "sys", "protocol", "demo"]),
-    ("sink", &["frame", "port", "sys", "convert"]),
+    ("sink", &["frame", "port", "sys", "convert", "text"]),
     ("session", &["frame", "port", "sys", "scanout", "convert", "source", "sink"]),
     ("capture", &["frame", "session", "sink", "source", "convert"]),
-    ("cli", &["frame", "capture", "session", "sink", "source", "sys", "demo"]),
+    ("cli", &["frame", "port", "capture", "session", "sink", "source", "sys", "demo", "text"]),
 ];
 
 /// Files that may hold `unsafe`. In `protocol` it is only in what wayland-scanner generates; in

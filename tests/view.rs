@@ -6,6 +6,8 @@
 #[path = "support/compositor.rs"]
 #[allow(dead_code)]
 mod compositor;
+#[path = "view/said.rs"]
+mod said;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
@@ -108,7 +110,9 @@ fn answer(server: &mut Server, answered: &mut usize) {
     let Server { surfaces, .. } = server;
     let shown = surfaces.shown();
     for i in *answered..shown.len() {
-        shown[i].frame.as_ref().expect("each commit asks for a frame").done(0);
+        if shown[i].attached != Attached::Null {
+            shown[i].frame.as_ref().expect("each picture asks for a frame").done(0);
+        }
         if let Some(before) = i.checked_sub(1)
             && let Attached::Buffer(buffer) = shown[before].attached
             && shown[i].attached != shown[before].attached

@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 use super::Waker;
+use super::status::sentence;
 use crate::session::Session;
 use crate::sink::wayland::WaylandSink;
 use crate::source::{self, ConsoleInfo, Opened, Options, SourceError, Uri};
+use crate::text::{Line, Panel};
 
 const DELAY_MIN: Duration = Duration::from_millis(250);
 /// Also how long a connection has to hold before the next loss counts as a first one.
@@ -35,6 +37,8 @@ pub(super) struct Reconnect {
     title: String,
     others: bool,
     delays: Delays,
+    /// Since the loss: how many tries failed, and why the last one did.
+    failed: (u32, String),
     waker: Waker,
     step: Step,
 }
@@ -52,8 +56,20 @@ impl Reconnect {
     pub(super) fn new(asked: &Uri, console: &ConsoleInfo, others: bool, waker: Waker) -> Self {
         let title = title(console, others);
         let uri = same_again(asked, &console.uri);
+        let (delays, failed) = Default::default();
         let step = Step::Up(Instant::now());
-        Self { uri, title, others, delays: Delays::default(), waker, step }
+        Self { uri, title, others, delays, failed, waker, step }
+    }
+
+    /// What the window says until it is back; `lost` is why it went.
+    pub(super) fn status(&self, lost: &str) -> Panel {
+        let mut lines = vec![Line::Heading("Reconnecting…".to_owned()), Line::Text(sentence(lost))];
+        let (tries, why) = &self.failed;
+        if *tries > 0 {
+            let times = if *tries == 1 { "once" } else { &format!("{tries} times") };
+            lines.push(Line::Text(format!("Tried {times}: {}", sentence(why))));
+        }
+        Panel { note: "reconnecting…".to_owned(), lines }
     }
 
     /// When [`step`](Self::step) has something to do, if it isn't woken before.
@@ -71,7 +87,7 @@ impl Reconnect {
             Step::Up(since) => {
                 let Some(reason) = session.lost() else { return };
                 warn!(reason, "{} is gone; waiting for it to come back", self.uri);
-                session.sink().set_title(&format!("{} (reconnecting…)", self.title));
+                self.failed = Default::default();
                 let delay = self.delays.lost(now.saturating_duration_since(*since));
                 self.step = Step::Resting(now + delay);
             }
@@ -87,6 +103,7 @@ impl Reconnect {
                 }
                 Ok(Err(error)) => {
                     info!(%error, "{} is not back yet", self.uri);
+                    self.failed = (self.failed.0 + 1, error.to_string());
                     self.step = Step::Resting(now + self.delays.failed());
                 }
                 Err(TryRecvError::Disconnected) => {

@@ -71,7 +71,8 @@ impl Reporter {
     }
 }
 
-fn mode_words(mode: Option<(Mode, Why)>) -> (&'static str, &'static str) {
+/// How frames reach the window, and why.
+pub(super) fn mode_words(mode: Option<(Mode, Why)>) -> (&'static str, &'static str) {
     let Some((mode, why)) = mode else { return ("none", "nothing was announced yet") };
     let mode = match mode {
         Mode::Direct => "direct",

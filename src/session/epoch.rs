@@ -1,4 +1,4 @@
-//! From one backend to the next: the sink and its picture outlive both.
+//! From one backend to the next: the sink and its picture outlive both. And whose picture it is.
 
 use tracing::info;
 
@@ -34,6 +34,23 @@ impl<K: Sink> Session<K> {
         self.held = Held::default();
         self.sink.set_cursor(None);
         self.sink.set_pointing(Pointing::default());
+        self.live = false;
         self.sink.flush();
+    }
+
+    /// Why the backend is gone, once it is.
+    pub fn lost(&self) -> Option<&str> {
+        self.lost.as_deref()
+    }
+
+    /// Whether the sink shows the guest's picture: false before there is one, while the guest's display
+    /// is off, and of what a lost backend has left.
+    pub fn is_live(&self) -> bool {
+        self.live && self.lost.is_none()
+    }
+
+    pub(super) fn blank(&mut self) {
+        self.live = false;
+        self.sink.blank();
     }
 }

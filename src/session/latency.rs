@@ -40,6 +40,17 @@ impl Histogram {
         self.longest = self.longest.max(took);
     }
 
+    /// What was counted since it was as `earlier`, a clone of it; the longest is that of all time.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = self.clone();
+        for (count, before) in since.counts.iter_mut().zip(earlier.counts) {
+            *count = count.saturating_sub(before);
+        }
+        since.total = self.total.saturating_sub(earlier.total);
+        since
+    }
+
     /// How many values were counted.
     pub fn count(&self) -> u64 {
         self.total
@@ -92,8 +103,9 @@ impl<K: Sink> Session<K> {
         }
     }
 
-    /// Notes when it goes out, and how long after its frame was drawn.
+    /// Notes that and when it goes out, and how long after its frame was drawn.
     pub(super) fn time_commit(&mut self, commit: CommitId, drawn: Option<Time>) {
+        self.live = self.lost.is_none();
         let now = self.now();
         if let Some(drawn) = drawn {
             self.update_to_commit.record(now.saturating_sub(drawn));
@@ -131,7 +143,12 @@ mod tests {
         assert!((0.099..0.112).contains(&p99), "{p99}");
         assert_eq!(h.max(), Some(Duration::from_millis(100)));
         assert!(h.quantile(100) <= h.max());
+        let before = h.clone();
+        h.record(Duration::from_millis(3));
+        let since = h.since(&before);
+        assert_eq!(since.count(), 1);
+        assert!((3..4).contains(&since.quantile(99).unwrap().as_millis()), "{since:?}");
         h.record(Duration::MAX);
-        assert_eq!(h.count(), 101);
+        assert_eq!(h.count(), 102);
     }
 }

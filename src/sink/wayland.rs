@@ -23,6 +23,7 @@ mod keys;
 mod lease;
 mod options;
 mod outputs;
+mod panels;
 mod seat;
 mod shown;
 mod sizing;
@@ -178,7 +179,7 @@ impl WaylandSink {
         options: &WindowOptions,
         means: Means,
     ) -> Result<Self, WaylandError> {
-        let talk = || Self::talk(&connection, options, means.make_udmabuf);
+        let talk = || Self::talk(&connection, options, means);
         let (mut state, queue) = connect::in_time(&connection, options.time_limit, talk)?;
         // Only now it is known which device the compositor works with.
         let (syncobj, device) = (state.globals.syncobj.as_ref(), state.offer.device());
@@ -203,7 +204,7 @@ impl WaylandSink {
     fn talk(
         connection: &Connection,
         options: &WindowOptions,
-        make_udmabuf: MakeUdmabuf,
+        Means { make_udmabuf, find_font, .. }: Means,
     ) -> Result<(State, EventQueue<State>), WaylandError> {
         let (globals, mut queue) = registry_queue_init::<State>(connection)?;
         let qh = queue.handle();
@@ -234,7 +235,7 @@ impl WaylandSink {
             None => None,
         };
         let frame = Frame::new(&globals, &state.globals, &qh)?;
-        let window = Window::new(&state.globals, &qh, options, output, frame)?;
+        let window = Window::new(&state.globals, &qh, options, output, frame, find_font)?;
         if let Some(dmabuf) = &state.globals.dmabuf {
             Offer::subscribe(dmabuf, window.picture(), &qh);
         }

@@ -190,6 +190,7 @@ impl Stage {
             make_udmabuf: |_, _, _| Err(io::ErrorKind::Unsupported.into()),
             open_timelines: setup.timelines,
             open_blitter: |_| Err(BlitError::Open("none is wanted".to_owned())),
+            ..Means::default()
         };
         let socket = stream.try_clone().unwrap();
         let sink = WaylandSink::over_with(stream, &WindowOptions::default(), means).unwrap();

@@ -20,6 +20,8 @@ macro_rules! dispatch {
     };
 }
 
+#[path = "compositor_buffers.rs"]
+pub mod buffers;
 #[path = "compositor_data.rs"]
 pub mod data;
 #[path = "compositor_desktop.rs"]

@@ -1,12 +1,7 @@
 //! Surfaces, buffers and windows of the compositor.
 
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::io::pread;
-use wayland_protocols::wp::single_pixel_buffer::v1::server::wp_single_pixel_buffer_manager_v1::{
-    self as pixel_v1, WpSinglePixelBufferManagerV1,
-};
 use wayland_protocols::wp::viewporter::server::wp_viewport::{self, WpViewport};
 use wayland_protocols::wp::viewporter::server::wp_viewporter::{self, WpViewporter};
 use wayland_protocols::xdg::shell::server::{
@@ -14,13 +9,10 @@ use wayland_protocols::xdg::shell::server::{
     xdg_toplevel::{self, XdgToplevel},
 };
 use wayland_server::protocol::{
-    wl_buffer::{self, WlBuffer},
     wl_callback::{self, WlCallback},
     wl_compositor::{self, WlCompositor},
     wl_output::Transform,
     wl_region::{self, WlRegion},
-    wl_shm::{self, WlShm},
-    wl_shm_pool::{self, WlShmPool},
     wl_subcompositor::{self, WlSubcompositor},
     wl_subsurface::{self, WlSubsurface},
     wl_surface::{self, WlSurface},
@@ -28,57 +20,9 @@ use wayland_server::protocol::{
 use wayland_server::{Client, DataInit, Dispatch, DisplayHandle, Resource, WEnum};
 
 use super::Server;
-use super::dmabuf::PlaneSeen;
+pub use super::buffers::{BufferSeen, Pixels};
 use super::sync::Points;
 use super::xdg::Asked;
-
-/// Where a buffer's pixels are.
-#[derive(Debug)]
-pub enum Pixels {
-    Shm {
-        fd: OwnedFd,
-        offset: i32,
-        stride: i32,
-    },
-    Dmabuf {
-        planes: Vec<PlaneSeen>,
-        format: u32,
-    },
-    /// One, of that colour.
-    Single([u32; 4]),
-}
-
-/// A wl_buffer.
-#[derive(Debug)]
-pub struct BufferSeen {
-    pub buffer: WlBuffer,
-    pub size: (i32, i32),
-    pub pixels: Pixels,
-    pub destroyed: bool,
-}
-
-impl BufferSeen {
-    pub fn new(buffer: WlBuffer, size: (i32, i32), pixels: Pixels) -> Self {
-        Self { buffer, size, pixels, destroyed: false }
-    }
-
-    /// Its rows, without what pads them.
-    pub fn rows(&self) -> Vec<Vec<u8>> {
-        let (fd, offset, stride) = match &self.pixels {
-            Pixels::Shm { fd, offset, stride } => (fd, *offset as u64, *stride as u64),
-            Pixels::Dmabuf { planes, .. } => {
-                (&planes[0].fd, u64::from(planes[0].offset), u64::from(planes[0].stride))
-            }
-            Pixels::Single(_) => panic!("a single pixel has no rows"),
-        };
-        let row = |y: u64| {
-            let mut row = vec![0; self.size.0 as usize * 4];
-            assert_eq!(pread(fd, &mut row, offset + stride * y), Ok(row.len()));
-            row
-        };
-        (0..self.size.1 as u64).map(row).collect()
-    }
-}
 
 /// What a commit attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,6 +81,8 @@ pub struct SurfaceSeen {
     /// The pointer goes through it, to what is behind.
     pub deaf: bool,
     pub subsurface: bool,
+    /// Of a subsurface, since its parent's last commit.
+    pub position: (i32, i32),
     pending: Commit,
     holds: Attached,
 }
@@ -182,6 +128,19 @@ impl Surfaces {
     /// The surface with the picture.
     pub fn picture(&self) -> &SurfaceSeen {
         &self.surfaces[self.picture.expect("a subsurface")]
+    }
+
+    /// The surfaces of panels and what dims the picture behind them, as they were made, and what each holds.
+    pub fn panels(&self) -> Vec<(&SurfaceSeen, &BufferSeen)> {
+        let surfaces = self.surfaces.iter().enumerate();
+        let above = surfaces.filter(|(index, surface)| {
+            surface.deaf && !surface.destroyed && self.picture != Some(*index)
+        });
+        let held = above.filter_map(|(_, surface)| match surface.holds {
+            Attached::Buffer(buffer) => Some((surface, &self.buffers[buffer])),
+            Attached::Same | Attached::Null => None,
+        });
+        held.collect()
     }
 
     pub fn pending_points(&mut self, surface: usize) -> &mut Points {
@@ -243,6 +202,9 @@ impl Server {
             }
         }
         surface.commits.push(pending);
+        if *main == Some(index) {
+            surfaces.iter_mut().for_each(|surface| surface.position = surface.pending.position);
+        }
         let first = self.surfaces.main == Some(index) && !self.surfaces.configured;
         if first {
             self.configure(self.script.size, &[]);
@@ -261,6 +223,7 @@ dispatch!(WlCompositor, (), |state, _r, request, _d, init| match request {
             opaque: false,
             deaf: false,
             subsurface: false,
+            position: (0, 0),
             pending: Commit::default(),
             holds: Attached::Null,
         });
@@ -334,44 +297,9 @@ dispatch!(WlSubsurface, usize, |state, _r, request, index, _i| {
         wl_subsurface::Request::SetDesync => pending.sync = false,
         wl_subsurface::Request::SetSync => pending.sync = true,
         wl_subsurface::Request::SetPosition { x, y } => pending.position = (x, y),
-        wl_subsurface::Request::Destroy => {}
+        wl_subsurface::Request::PlaceAbove { .. } | wl_subsurface::Request::Destroy => {}
         other => panic!("wl_subsurface: {other:?}"),
     }
-});
-
-dispatch!(WlShm, (), |_state, _r, request, _d, init| match request {
-    wl_shm::Request::CreatePool { id, fd, size } => {
-        assert!(size > 0);
-        init.init(id, fd);
-    }
-    other => panic!("wl_shm: {other:?}"),
-});
-
-dispatch!(WlShmPool, OwnedFd, |state, _r, request, fd, init| match request {
-    wl_shm_pool::Request::CreateBuffer { id, offset, width, height, stride, format } => {
-        let known = [wl_shm::Format::Xrgb8888, wl_shm::Format::Argb8888].map(WEnum::Value);
-        assert!(known.contains(&format), "{format:?}");
-        assert!(width > 0 && height > 0 && stride >= 4 * width);
-        let buffer = init.init(id, state.surfaces.buffers.len());
-        let pixels = Pixels::Shm { fd: fd.try_clone().unwrap(), offset, stride };
-        state.surfaces.buffers.push(BufferSeen::new(buffer, (width, height), pixels));
-    }
-    wl_shm_pool::Request::Resize { .. } | wl_shm_pool::Request::Destroy => {}
-    other => panic!("wl_shm_pool: {other:?}"),
-});
-
-dispatch!(WlBuffer, usize, |state, _r, request, index, _i| match request {
-    wl_buffer::Request::Destroy => state.surfaces.buffers[*index].destroyed = true,
-    other => panic!("wl_buffer: {other:?}"),
-});
-
-dispatch!(WpSinglePixelBufferManagerV1, (), |state, _r, request, _d, init| match request {
-    pixel_v1::Request::CreateU32RgbaBuffer { id, r, g, b, a } => {
-        let buffer = init.init(id, state.surfaces.buffers.len());
-        let pixels = Pixels::Single([r, g, b, a]);
-        state.surfaces.buffers.push(BufferSeen::new(buffer, (1, 1), pixels));
-    }
-    other => panic!("wp_single_pixel_buffer_manager_v1: {other:?}"),
 });
 
 dispatch!(WpViewporter, (), |_state, _r, request, _d, init| match request {

@@ -16,7 +16,12 @@ fn open(script: Script) -> Stage {
 }
 
 fn with_gpu(script: Script, open_blitter: OpenBlitter) -> Stage {
-    let means = Means { make_udmabuf: NO_UDMABUF, open_timelines: stand_ins, open_blitter };
+    let means = Means {
+        make_udmabuf: NO_UDMABUF,
+        open_timelines: stand_ins,
+        open_blitter,
+        ..Means::default()
+    };
     Stage::with_means(script, &WindowOptions::default(), means).unwrap()
 }
 

@@ -13,6 +13,7 @@ mod frame;
 mod gpu;
 mod hotkeys;
 mod offers;
+mod panels;
 mod scale;
 mod shown;
 mod sync;
@@ -76,8 +77,12 @@ impl Stage {
         udmabuf: MakeUdmabuf,
         timelines: OpenTimelines,
     ) -> Result<Self, WaylandError> {
-        let means =
-            Means { make_udmabuf: udmabuf, open_timelines: timelines, open_blitter: NO_BLITTER };
+        let means = Means {
+            make_udmabuf: udmabuf,
+            open_timelines: timelines,
+            open_blitter: NO_BLITTER,
+            ..Means::default()
+        };
         Self::with_means(script, options, means)
     }
 

@@ -215,8 +215,12 @@ fn what_a_compositor_does_not_read_waits_and_is_sent_when_it_does() {
     const COMMITS: u64 = 500;
     let (compositor, stream) = Compositor::start(Script::default());
     let socket = stream.try_clone().unwrap();
-    let means =
-        Means { make_udmabuf: NO_UDMABUF, open_timelines: stand_ins, open_blitter: NO_BLITTER };
+    let means = Means {
+        make_udmabuf: NO_UDMABUF,
+        open_timelines: stand_ins,
+        open_blitter: NO_BLITTER,
+        ..Means::default()
+    };
     let sink = WaylandSink::over_with(stream, &WindowOptions::default(), means);
     let mut stage = Stage { sink: sink.unwrap(), compositor };
     // As little as the kernel allows.

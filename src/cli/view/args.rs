@@ -14,19 +14,21 @@ Examples:
   fanlight view                                the only VM on the session bus; asks if there are several
   fanlight view qemu:my-vm --fullscreen        one of several, as large as the screen
   fanlight view qmp:/run/vm.sock               a QEMU started with -display dbus,p2p=yes
+  fanlight view qemu:my-vm --keep-open         when it ends, the window stays until you close it
   fanlight view qemu:my-vm --reconnect         over restarts of the VM, until the window is closed
   fanlight view libvirt:my-vm                  a domain of libvirt's with <graphics type='dbus'>
   fanlight view qemu:my-vm --all               every head of it, each in a window
   fanlight view qemu:my-vm qemu:other          two virtual machines
   fanlight view demo:                          a simulated guest, where there is no VM
   fanlight view --present direct --stats       never copy; say what happens
+  fanlight view qemu:my-vm --hud               what happens, in a corner; F12 does too
   fanlight view --scale 1:1 --no-resize        a pixel is a pixel; the guest keeps its mode
   fanlight view --hotkey grab=rightctrl        the right Ctrl key grabs and lets go
 
 Hotkeys:
   grab        Ctrl+Alt+G   every key is the guest's, the compositor's shortcuts too; or no longer
   fullscreen  F11          as large as the screen; or as before
-  hud         F12          what is known of the picture, above it
+  hud         F12          frames a second, direct or copied and why, latencies; or no longer
   screenshot  Ctrl+Alt+S   the guest's picture, into your folder for pictures; -v says where
 
 --hotkey ACTION=KEYS changes one: modifiers (ctrl, alt, altgr, shift, super) and a key, joined by +,
@@ -81,6 +83,12 @@ pub(in crate::cli) struct ViewArgs {
     /// When the virtual machine goes away, keep the window with its last picture, and show it again when it is back
     #[arg(long)]
     pub(super) reconnect: bool,
+    /// When the virtual machine goes away, keep the window with its last picture until it is closed; --reconnect does more
+    #[arg(long)]
+    pub(super) keep_open: bool,
+    /// Say in a corner what happens, once a second: frames, mode, latencies
+    #[arg(long)]
+    pub(super) hud: bool,
     /// Show frames while the screen is being drawn, where the compositor can: sooner, and torn
     #[arg(long)]
     tearing: bool,

@@ -3,9 +3,11 @@
 use super::ViewArgs;
 use crate::cli::Signals;
 use crate::cli::exit::Failure;
+use crate::cli::hud::Hud;
 use crate::cli::reconnect::{self, Reconnect};
 use crate::cli::screenshot::Screenshots;
 use crate::cli::stats::Reporter;
+use crate::cli::status::Status;
 use crate::frame::{Size, SizeHint};
 use crate::session::{Config, Options, Session, Turn};
 use crate::sink::wayland::{Action, WaylandSink, WindowOptions};
@@ -16,6 +18,9 @@ pub(super) struct Head<'a> {
     session: Session<WaylandSink>,
     reporter: Reporter,
     again: Option<Reconnect>,
+    keep_open: bool,
+    status: Status,
+    hud: Hud,
     /// What sentences call the virtual machine.
     name: String,
     screenshots: Screenshots,
@@ -48,11 +53,18 @@ impl<'a> Head<'a> {
         if console.head > 0 && console.is_dark() {
             session.ask_size(SizeHint { size: FIRST_SIZE, mm: None });
         }
+        let mut hud = Hud::new(&console);
+        if args.hud {
+            hud.toggle(&mut session);
+        }
         let again = || signals.waker().map(|waker| Reconnect::new(uri, &console, others, waker));
         Ok(Self {
             session,
             reporter: Reporter::new(args.common.stats, &console.uri),
             again: args.reconnect.then(again).transpose()?,
+            keep_open: args.keep_open,
+            status: Status::new(),
+            hud,
             name: reconnect::name(&console).to_owned(),
             screenshots: Screenshots::default(),
             signals,
@@ -62,7 +74,8 @@ impl<'a> Head<'a> {
 
     /// As one of several windows; `back` is called whenever it is connected again.
     pub(super) fn beside(self, back: impl Fn() + 'static) -> Self {
-        Self { reporter: self.reporter.beside(), back: Some(Box::new(back)), ..self }
+        let (reporter, status) = (self.reporter.beside(), self.status.beside());
+        Self { reporter, status, back: Some(Box::new(back)), ..self }
     }
 
     /// Shows it to the end.
@@ -78,28 +91,44 @@ impl<'a> Head<'a> {
 
     /// Waits for what happens next; how it ended, once it has.
     fn turn(&mut self) -> Result<Option<Result<(), Failure>>, Failure> {
-        let Self { session, reporter, again, name, screenshots, signals, back } = self;
+        let Self {
+            session,
+            reporter,
+            again,
+            keep_open,
+            status,
+            hud,
+            name,
+            screenshots,
+            signals,
+            back,
+        } = self;
         let retry = again.as_ref().and_then(Reconnect::due_in);
-        let due = [reporter.due_in(), retry].into_iter().flatten().min();
-        let turn = session.turn(due, Some(signals.fd()))?;
+        let due = [reporter.due_in(), retry, status.due_in(), hud.due_in()];
+        let turn = session.turn(due.into_iter().flatten().min(), Some(signals.fd()))?;
         reporter.report(&session.stats(), false)?;
         while let Some(action) = session.sink().wanted() {
             match action {
-                Action::Hud => {}
+                Action::Hud => hud.toggle(session),
                 Action::Screenshot => screenshots.take(session, name),
                 // The window's own.
                 Action::Grab | Action::Fullscreen => {}
             }
         }
-        if turn == Turn::Woken && signals.told() {
-            return Ok(Some(Ok(())));
+        let closed = session.closed();
+        let ended = turn == Turn::Woken && signals.told() || closed == Some(None);
+        if let Some(Some(reason)) = closed {
+            let sentence = format!("the compositor ended the window: {reason}");
+            return Ok(Some(Err(Failure::ended(sentence))));
         }
-        if let Some(reason) = session.closed() {
-            return Ok(Some(reason.map_or(Ok(()), |reason| {
-                Err(Failure::ended(format!("the compositor ended the window: {reason}")))
-            })));
-        }
-        match (again, session.lost()) {
+        let gone = |reason: &str| {
+            Err(Failure::ended(format!("the virtual machine {name} is gone: {reason}")))
+        };
+        match (&mut *again, session.lost()) {
+            // Its window goes as it came.
+            (None, Some(source::CONSOLE_GONE)) if back.is_some() => return Ok(Some(Ok(()))),
+            (None, Some(reason)) if ended == *keep_open => return Ok(Some(gone(reason))),
+            _ if ended => return Ok(Some(Ok(()))),
             (Some(again), lost) => {
                 let was_lost = lost.is_some();
                 again.step(session);
@@ -107,14 +136,10 @@ impl<'a> Head<'a> {
                     back.iter().for_each(|tell| tell());
                 }
             }
-            // Its window goes as it came.
-            (None, Some(source::CONSOLE_GONE)) if back.is_some() => return Ok(Some(Ok(()))),
-            (None, Some(reason)) => {
-                let sentence = format!("the virtual machine {name} is gone: {reason}");
-                return Ok(Some(Err(Failure::ended(sentence))));
-            }
-            (None, None) => {}
+            (None, _) => {}
         }
+        status.step(session, again.as_ref());
+        hud.step(session);
         Ok(None)
     }
 }

@@ -27,6 +27,9 @@ pub enum Fit {
 /// What is less than this larger than the picture, in device pixels, is no reason to scale it.
 const SNAP: u32 = 8;
 
+/// So far a span that needn't be anywhere exactly is moved to a pixel's edge.
+const NEAR: u32 = 8;
+
 /// Device pixels for each logical one, in 120ths.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Scale(u32);
@@ -84,7 +87,7 @@ impl Scale {
     }
 
     /// The shortest logical length that covers so many device pixels.
-    fn covering(self, device: u32) -> u32 {
+    pub(super) fn covering(self, device: u32) -> u32 {
         let least = (u64::from(device) * UNIT).saturating_sub(UNIT / 2);
         saturated(least.div_ceil(u64::from(self.0)))
     }
@@ -131,6 +134,18 @@ impl Scale {
         nearest().find(on_edge).or_else(|| nearest().next())
     }
 
+    /// A span of at least so many device pixels that starts near `from`, on a pixel's edge if there is
+    /// one near.
+    pub(super) fn span(self, from: u32, device: u32) -> Span {
+        let near = (0..=NEAR).flat_map(|by| [from.checked_sub(by), from.checked_add(by)]);
+        let on_edge = |start: &u32| self.times(*start).is_multiple_of(UNIT);
+        let start = near.flatten().find(on_edge).unwrap_or(from);
+        let length =
+            self.covering(self.device(start).saturating_add(device)).max(start + 1) - start;
+        let device = self.device(start + length).saturating_sub(self.device(start)).max(1);
+        Span { start, length, device }
+    }
+
     /// A span of so many device pixels in the middle of a window: its start and its length. As near as
     /// it can be where it can't be exact, and never outside.
     fn place(self, window: u32, device: u32) -> (u32, u32) {
@@ -143,6 +158,24 @@ impl Scale {
 
 fn saturated(length: u64) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
+}
+
+/// A length within a window's width or height.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// In logical pixels.
+    pub(super) start: u32,
+    /// As that.
+    pub(super) length: u32,
+    /// Exactly so many device pixels.
+    pub(super) device: u32,
+}
+
+impl Span {
+    /// Whether it is as long, wherever it starts.
+    pub(super) fn covers_as(self, other: Self) -> bool {
+        (self.length, self.device) == (other.length, other.device)
+    }
 }
 
 /// A place in a window, from its top left corner, in logical pixels.

@@ -9,6 +9,7 @@ use super::targets::MakeUdmabuf;
 use crate::convert::blit::{OpenBlitter, gpu};
 use crate::frame::Size;
 use crate::sys::create_udmabuf;
+use crate::text::{FindFont, find_font};
 
 /// What a guest mostly shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,10 +88,17 @@ pub struct Means {
     pub open_timelines: OpenTimelines,
     /// What finds a GPU to copy with.
     pub open_blitter: OpenBlitter,
+    /// What finds a font to write with.
+    pub find_font: FindFont,
 }
 
 impl Default for Means {
     fn default() -> Self {
-        Self { make_udmabuf: create_udmabuf, open_timelines: kernel_timelines, open_blitter: gpu }
+        Self {
+            make_udmabuf: create_udmabuf,
+            open_timelines: kernel_timelines,
+            open_blitter: gpu,
+            find_font,
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The window: a black surface as large as it, and in its middle a subsurface with the picture.
 
+mod overlay;
+
 use std::io;
 
 use smithay_client_toolkit::shell::WaylandSurface;
@@ -27,6 +29,9 @@ use super::sizing::Sizing;
 use super::{State, WindowOptions};
 use crate::frame::{Rect, Size, SizeHint, Transform};
 use crate::port::CommitId;
+use crate::text::FindFont;
+use overlay::Overlay;
+pub(super) use overlay::Slot;
 
 /// Smaller than this a window can't be found again.
 const MIN_SIZE: (u32, u32) = (64, 48);
@@ -60,6 +65,7 @@ pub(super) struct Window {
     resize_guest: bool,
     told: Option<SizeHint>,
     hints: Hints,
+    overlay: Overlay,
     title: String,
     note: Option<String>,
     pub(super) frame: Frame,
@@ -75,6 +81,7 @@ impl Window {
         options: &WindowOptions,
         output: Option<&WlOutput>,
         frame: Frame,
+        find_font: FindFont,
     ) -> io::Result<Self> {
         let Globals { compositor, subcompositor, viewporter, .. } = globals;
         let main = compositor.create_surface(qh, Placed);
@@ -135,6 +142,7 @@ impl Window {
             resize_guest: options.resize_guest,
             told: None,
             hints,
+            overlay: Overlay::new(find_font),
             title,
             note: None,
             frame,
@@ -167,10 +175,8 @@ impl Window {
     }
 
     fn full_title(&self) -> String {
-        match &self.note {
-            Some(note) => format!("{} ({note})", self.title),
-            None => self.title.clone(),
-        }
+        let notes = [self.overlay.note(), self.note.as_deref()].into_iter().flatten();
+        notes.fold(self.title.clone(), |title, note| format!("{title} ({note})"))
     }
 
     /// Draws what has changed of the frame.
@@ -286,6 +292,8 @@ impl Window {
         let main_changed = mapped
             && (self.frame.surround(size, &self.toplevel)
                 | self.background.cover(globals, qh, self.toplevel.wl_surface(), size));
+        let surfaces = (self.toplevel.wl_surface(), &self.picture);
+        let said = mapped && self.overlay.lay_out((globals, qh), surfaces, size, self.scale);
         if mapped && (moved || main_changed) {
             // Both at once: the picture's commit waits for the window's.
             self.subsurface.set_sync();
@@ -295,8 +303,13 @@ impl Window {
             if let (Some(token), Some(manager)) = (self.activation.take(), &globals.activation) {
                 manager.activate(token, self.toplevel.wl_surface());
             }
-        } else if picture_changed {
+            return;
+        }
+        if picture_changed {
             self.picture.commit();
+        }
+        if said {
+            self.toplevel.commit();
         }
     }
 
@@ -355,6 +368,7 @@ fn shortened(title: &str) -> &str {
 impl Drop for Window {
     /// Nothing is shown before the buffers go. The toplevel and its surface follow by themselves.
     fn drop(&mut self) {
+        self.overlay.destroy();
         let main = self.toplevel.wl_surface();
         for surface in [&self.picture, main] {
             surface.attach(None, 0, 0);
