@@ -215,6 +215,7 @@ fn a_screenshot_is_a_whole_frame_in_the_users_folder() {
             server.key(code, pressed);
         }
     });
+    view.called("demo – Fanlight (screenshot saved in Bilder)");
     let mut said = BufReader::new(view.child.stderr.take().unwrap()).lines();
     for _ in 0..2 {
         let told =
@@ -233,6 +234,8 @@ fn a_screenshot_is_a_whole_frame_in_the_users_folder() {
         let blue = |x: u32, y: u32| rgb[3 * (y * size.width + x) as usize + 2];
         oracle::read(size, blue).unwrap_or_else(|mixed| panic!("{mixed}"));
     }
+    // And then it is called as before.
+    view.called(TITLE);
 }
 
 /// A kiosk's compositor, say: what it lacks, and what can be done without.

@@ -3,12 +3,15 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 use std::{env, fmt};
 
 use jiff::Zoned;
 use tracing::{info, warn};
 
+use super::Waker;
 use crate::capture::{Frame, write_png};
 use crate::session::Session;
 use crate::sink::wayland::WaylandSink;
@@ -20,38 +23,87 @@ const NAME_MAX: usize = 100;
 /// Pictures of one second.
 const SAME_MAX: u32 = 100;
 
+/// How long the title bar says how it went.
+const SAID: Duration = Duration::from_secs(3);
+
 /// Takes pictures. Those that are being written are waited for when it is dropped.
-#[derive(Debug, Default)]
-pub(super) struct Screenshots(Vec<JoinHandle<()>>);
+pub(super) struct Screenshots {
+    writers: Vec<JoinHandle<()>>,
+    tell: Sender<io::Result<PathBuf>>,
+    told: Receiver<io::Result<PathBuf>>,
+    waker: Waker,
+    /// Until when the title bar says how it went.
+    until: Option<Instant>,
+}
 
 impl Screenshots {
-    /// Takes one; `name` is what the virtual machine is called. How it went is said in the log.
+    /// `waker` wakes who waits in the session's turn.
+    pub(super) fn new(waker: Waker) -> Self {
+        let (tell, told) = channel();
+        Self { writers: Vec::new(), tell, told, waker, until: None }
+    }
+
+    /// Takes one; `name` is what the virtual machine is called. How it went is said later
+    /// ([`step`](Self::step)).
     pub(super) fn take(&mut self, session: &mut Session<WaylandSink>, name: &str) {
-        self.0.retain(|writer| !writer.is_finished());
-        if self.0.len() >= WRITTEN_MAX {
-            return warn!("no screenshot: the last {WRITTEN_MAX} are still being written");
+        if let Err(reason) = self.begin(session, name) {
+            self.say(session, Err(io::Error::other(reason)));
         }
-        let frame = match session.screenshot() {
-            Ok(Some(frame)) => frame,
-            Ok(None) => return warn!("no screenshot: the guest shows nothing"),
-            Err(reason) => return warn!("no screenshot: {reason}"),
-        };
+    }
+
+    fn begin(&mut self, session: &mut Session<WaylandSink>, name: &str) -> Result<(), String> {
+        self.writers.retain(|writer| !writer.is_finished());
+        if self.writers.len() >= WRITTEN_MAX {
+            return Err(format!("the last {WRITTEN_MAX} are still being written"));
+        }
+        let frame = session.screenshot()?.ok_or("the guest shows nothing")?;
         let stem = stem(name, Zoned::now().strftime("%Y-%m-%d %H-%M-%S"));
+        let (tell, waker) = (self.tell.clone(), self.waker.clone());
         let writer = thread::Builder::new().name("fanlight-png".to_owned());
-        let writer = writer.spawn(move || match save(&frame, &folder(), &stem) {
-            Ok(path) => info!("the screenshot is in {}", path.display()),
-            Err(error) => warn!("no screenshot: {error}"),
+        let writer = writer.spawn(move || {
+            // At the end nobody listens.
+            let _ = tell.send(save(&frame, &folder(), &stem));
+            waker.wake();
         });
-        match writer {
-            Ok(writer) => self.0.push(writer),
-            Err(error) => warn!(%error, "no screenshot: no thread to write it on"),
+        self.writers.push(writer.map_err(|error| format!("no thread to write it on: {error}"))?);
+        Ok(())
+    }
+
+    /// When [`step`](Self::step) has something to do, if it isn't woken before.
+    pub(super) fn due_in(&self) -> Option<Duration> {
+        Some(self.until?.saturating_duration_since(Instant::now()))
+    }
+
+    /// Says how it went, and takes that back later.
+    pub(super) fn step(&mut self, session: &mut Session<WaylandSink>) {
+        while let Ok(written) = self.told.try_recv() {
+            self.say(session, written);
         }
+        if self.until.take_if(|until| *until <= Instant::now()).is_some() {
+            session.sink().set_notice(None);
+        }
+    }
+
+    fn say(&mut self, session: &mut Session<WaylandSink>, written: io::Result<PathBuf>) {
+        let notice = match written {
+            Ok(path) => {
+                info!("the screenshot is in {}", path.display());
+                let folder = path.parent().and_then(Path::file_name).unwrap_or_default();
+                format!("screenshot saved in {}", folder.display())
+            }
+            Err(error) => {
+                warn!("no screenshot: {error}");
+                "no screenshot".to_owned()
+            }
+        };
+        session.sink().set_notice(Some(notice));
+        self.until = Some(Instant::now() + SAID);
     }
 }
 
 impl Drop for Screenshots {
     fn drop(&mut self) {
-        for writer in self.0.drain(..) {
+        for writer in self.writers.drain(..) {
             // One that panicked has said so.
             let _ = writer.join();
         }

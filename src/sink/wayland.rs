@@ -149,13 +149,6 @@ impl WaylandSink {
         Self::over_with(stream, options, Means { make_udmabuf, ..Means::default() })
     }
 
-    /// Calls the window this from now on.
-    pub fn set_title(&mut self, title: &str) {
-        if let Some(window) = &mut self.state.window {
-            window.set_title(title);
-        }
-    }
-
     /// What the user has asked for by a hotkey and the sink doesn't do by itself, in order. There may be
     /// something after each [`SinkEvent::Wanted`], which ends a session's turn.
     pub fn wanted(&mut self) -> Option<Action> {

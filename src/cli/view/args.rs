@@ -29,7 +29,7 @@ Hotkeys:
   grab        Ctrl+Alt+G   every key is the guest's, the compositor's shortcuts too; or no longer
   fullscreen  F11          as large as the screen; or as before
   hud         F12          frames a second, direct or copied and why, latencies; or no longer
-  screenshot  Ctrl+Alt+S   the guest's picture, into your folder for pictures; -v says where
+  screenshot  Ctrl+Alt+S   the guest's picture, into your folder for pictures
 
 --hotkey ACTION=KEYS changes one: modifiers (ctrl, alt, altgr, shift, super) and a key, joined by +,
 or none, so that the guest has the key; grab=none grabs nothing. Keys are places on the keyboard and

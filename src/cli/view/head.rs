@@ -66,7 +66,7 @@ impl<'a> Head<'a> {
             status: Status::new(),
             hud,
             name: reconnect::name(&console).to_owned(),
-            screenshots: Screenshots::default(),
+            screenshots: Screenshots::new(signals.waker()?),
             signals,
             back: None,
         })
@@ -104,7 +104,7 @@ impl<'a> Head<'a> {
             back,
         } = self;
         let retry = again.as_ref().and_then(Reconnect::due_in);
-        let due = [reporter.due_in(), retry, status.due_in(), hud.due_in()];
+        let due = [reporter.due_in(), retry, status.due_in(), hud.due_in(), screenshots.due_in()];
         let turn = session.turn(due.into_iter().flatten().min(), Some(signals.fd()))?;
         reporter.report(&session.stats(), false)?;
         while let Some(action) = session.sink().wanted() {
@@ -115,6 +115,7 @@ impl<'a> Head<'a> {
                 Action::Grab | Action::Fullscreen => {}
             }
         }
+        screenshots.step(session);
         let closed = session.closed();
         let ended = turn == Turn::Woken && signals.told() || closed == Some(None);
         if let Some(Some(reason)) = closed {

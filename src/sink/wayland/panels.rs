@@ -9,6 +9,20 @@ use super::window::Slot;
 use crate::text::Panel;
 
 impl WaylandSink {
+    /// Calls the window this from now on.
+    pub fn set_title(&mut self, title: &str) {
+        if let Some(window) = &mut self.state.window {
+            window.set_title(title);
+        }
+    }
+
+    /// What the title bar says besides, before all else; or nothing.
+    pub fn set_notice(&mut self, notice: Option<String>) {
+        if let Some(window) = &mut self.state.window {
+            window.set_notice(notice);
+        }
+    }
+
     /// Shows this in the window's corner from now on, above the picture, or nothing. What is shown already is
     /// neither painted nor sent again.
     pub fn set_hud(&mut self, panel: Option<Panel>) {

@@ -67,6 +67,7 @@ pub(super) struct Window {
     hints: Hints,
     overlay: Overlay,
     title: String,
+    notice: Option<String>,
     note: Option<String>,
     pub(super) frame: Frame,
     /// To be used once, when the window is there.
@@ -144,6 +145,7 @@ impl Window {
             hints,
             overlay: Overlay::new(find_font),
             title,
+            notice: None,
             note: None,
             frame,
             activation: options.activation.clone(),
@@ -167,6 +169,12 @@ impl Window {
         self.say_title();
     }
 
+    /// As [`set_note`](Self::set_note), and before it.
+    pub(super) fn set_notice(&mut self, notice: Option<String>) {
+        self.notice = notice;
+        self.say_title();
+    }
+
     fn say_title(&mut self) {
         let title = self.full_title();
         self.frame.set_title(&title);
@@ -175,7 +183,8 @@ impl Window {
     }
 
     fn full_title(&self) -> String {
-        let notes = [self.overlay.note(), self.note.as_deref()].into_iter().flatten();
+        let notes = [self.notice.as_deref(), self.overlay.note(), self.note.as_deref()];
+        let notes = notes.into_iter().flatten();
         notes.fold(self.title.clone(), |title, note| format!("{title} ({note})"))
     }
 
