@@ -21,6 +21,8 @@ mod flips;
 mod fresh;
 #[path = "e2e/gpu.rs"]
 mod gpu;
+#[path = "e2e/input.rs"]
+mod input;
 #[path = "e2e/linux.rs"]
 mod linux;
 #[path = "e2e/moving.rs"]
@@ -147,6 +149,17 @@ const TESTS: &[Test] = &[
     linux("a_change_of_mode_is_followed_while_viewing", linux::mode_while_viewing),
     linux("desktop_resized_window_changes_the_guests_mode", sizes::follows),
     linux("desktop_two_heads_have_a_window_each", sizes::heads),
+    linux("input_keys_are_the_same_on_a_ps2_keyboard", input::keyboard::ps2),
+    linux("input_keys_are_the_same_on_a_virtio_keyboard", input::keyboard::virtio),
+    linux("input_keys_stand_for_others_and_are_lifted", input::keyboard::stand_ins_and_focus),
+    linux(
+        "input_pointer_buttons_and_wheel_are_what_they_are",
+        input::pointer::places_buttons_wheel,
+    ),
+    linux("input_pointer_is_right_at_a_fractional_scale", input::pointer::fractional_scale),
+    linux("input_shortcuts_are_the_guests_while_grabbed", input::grab::shortcuts),
+    linux("input_mouse_is_locked_and_let_go", input::grab::relative),
+    linux("input_view_only_passes_nothing", input::keyboard::view_only),
     long("still_linux_gl_on_without_blob", linux::long_gl_on),
     long("still_linux_gl_off_blob", linux::long_gl_off_blob),
     long("still_linux_gl_off_without_blob", linux::long_gl_off),

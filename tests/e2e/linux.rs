@@ -35,7 +35,11 @@ static SHARED: OnceLock<Mutex<Shared>> = OnceLock::new();
 
 fn boot(gl: bool, blob: bool) -> Result<Linux> {
     let (dir, bus) = bus()?;
-    let setup = Setup::new("linux", Guest::Linux(None)).on(&bus).gl(gl).blob(blob).heads(2);
+    let mut setup = Setup::new("linux", Guest::Linux(None)).on(&bus).gl(gl).blob(blob).heads(2);
+    // Besides the keyboard and the mouse that a PC has: what the tests of input want.
+    for device in ["virtio-keyboard-pci", "virtio-tablet-pci", "virtio-mouse-pci"] {
+        setup = setup.arg("-device").arg(device);
+    }
     let mut qemu = setup.start(&Guests::find()?, &dir)?;
     let size = qemu.booted()?;
     Ok(Linux { qemu, bus, dir, size })

@@ -14,25 +14,16 @@ use crate::stills::{bus, soon};
 /// In device pixels; whole at each scale, because screenshots have whole logical pixels only.
 const SCREEN: (u32, u32) = (1200, 960);
 
-/// Where `part` lies in `whole`, pixel for pixel.
-fn find(part: &Image, whole: &Image) -> Option<Rect> {
-    let (width, height) = (part.width(), part.height());
-    let right = whole.width().checked_sub(width)?;
-    let bottom = whole.height().checked_sub(height)?;
-    let begins = |x: u32, y: u32| whole.row(y)[x as usize..].starts_with(part.row(0));
-    (0..=bottom)
-        .flat_map(|y| (0..=right).map(move |x| (x, y)))
-        .filter(|&(x, y)| begins(x, y))
-        .map(|(x, y)| Rect { x, y, width, height })
-        .find(|&rect| whole.crop(rect).is_some_and(|found| found == *part))
-}
-
 /// Waits until the desktop shows all of `parts`: where.
 fn await_parts(sway: &mut Sway, what: &str, parts: &[&Image]) -> Result<Vec<Rect>> {
     let deadline = soon();
     loop {
         let shot = sway.screenshot()?;
-        let found: Option<Vec<_>> = parts.iter().map(|part| find(part, &shot)).collect();
+        let place = |part: &&Image| {
+            let (x, y) = shot.find(part)?;
+            Some(Rect { x, y, width: part.width(), height: part.height() })
+        };
+        let found: Option<Vec<_>> = parts.iter().map(place).collect();
         match found {
             Some(places) => return Ok(places),
             None if deadline.left().is_zero() => {

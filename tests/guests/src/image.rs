@@ -115,6 +115,18 @@ impl Image {
         Some(Self { width: rect.width, height: rect.height, pixels })
     }
 
+    /// Where `part` is in the picture, pixel for pixel: the first such place, from the left and the top.
+    #[must_use]
+    pub fn find(&self, part: &Self) -> Option<(u32, u32)> {
+        let across = 0..=self.width.checked_sub(part.width)?;
+        let down = 0..=self.height.checked_sub(part.height)?;
+        let is_at = |x: u32, y: u32| {
+            let (left, right) = (x as usize, (x + part.width) as usize);
+            (0..part.height).all(|row| self.row(y + row)[left..right] == *part.row(row))
+        };
+        down.flat_map(|y| across.clone().map(move |x| (x, y))).find(|&(x, y)| is_at(x, y))
+    }
+
     /// Paints `rect`, as far as it is inside, so that it no longer counts in a comparison.
     pub fn mask(&mut self, rect: Rect, colour: [u8; 3]) {
         let right = rect.x.saturating_add(rect.width).min(self.width);
@@ -254,6 +266,19 @@ mod tests {
         let rect = sheet.changed(&Image::new(4, 3, [0; 3]));
         assert_eq!(rect, Some(Rect { x: 2, y: 1, width: 2, height: 2 }));
         sheet.paste(&Image::new(3, 3, [7; 3]), 9, 9);
+    }
+
+    #[test]
+    fn a_part_is_found_where_it_is_whole() {
+        let mut sheet = Image::new(8, 6, [0; 3]);
+        let mut part = Image::new(3, 2, [7; 3]);
+        part.mask(Rect { x: 2, y: 1, width: 1, height: 1 }, [9; 3]);
+        assert_eq!(sheet.find(&part), None);
+        sheet.mask(Rect { x: 0, y: 0, width: 4, height: 3 }, [7; 3]);
+        sheet.paste(&part, 5, 4);
+        assert_eq!(sheet.find(&part), Some((5, 4)));
+        assert_eq!(sheet.find(&sheet), Some((0, 0)));
+        assert_eq!(part.find(&sheet), None);
     }
 
     #[test]

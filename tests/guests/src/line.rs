@@ -36,6 +36,13 @@ pub enum Command {
     Follow,
     /// Show one frame of this number on the second screen.
     Second(u32),
+    /// Load a module of the kernel's that isn't there from the start: `evdev` or `virtio_input`.
+    Load(String),
+    /// Take it out again.
+    Unload(String),
+    /// Open all input devices for the test alone, name each ([`Report::Device`]), be
+    /// [`Report::Done`], and report what is done with them from then on ([`Report::Event`]).
+    Listen,
     /// Switch the machine off.
     Poweroff,
 }
@@ -65,8 +72,31 @@ pub enum Report {
     Screens(u32),
     /// All frames that were asked for are out; the last one stays.
     Done,
+    /// One of the input devices that are listened to.
+    Device {
+        /// By which its events name it.
+        number: u32,
+        /// What the kernel calls it.
+        name: String,
+    },
+    /// Something was done with an input device.
+    Event(Event),
     /// The command failed, and why.
     Failed(String),
+}
+
+/// What the Linux guest's kernel says of an input device: a key, a button, a distance or a place. (Not
+/// that it was all for now, nor scan codes.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// The device's number.
+    pub device: u32,
+    /// Evdev's number of what kind it is: 1 for keys and buttons, 2 for distances, 3 for places.
+    pub kind: u16,
+    /// Evdev's number of the key or the axis.
+    pub code: u16,
+    /// 1 for down, 0 for up; or how far, or where.
+    pub value: i32,
 }
 
 /// A line that is none of the words above.
@@ -92,6 +122,9 @@ impl fmt::Display for Command {
             Self::Mode { width, height } => write!(f, "mode {width}x{height}"),
             Self::Follow => write!(f, "follow"),
             Self::Second(frame) => write!(f, "second {frame}"),
+            Self::Load(module) => write!(f, "load {module}"),
+            Self::Unload(module) => write!(f, "unload {module}"),
+            Self::Listen => write!(f, "listen"),
             Self::Poweroff => write!(f, "poweroff"),
         }
     }
@@ -119,6 +152,9 @@ impl FromStr for Command {
             }
             ("follow", "") => Ok(Self::Follow),
             ("second", frame) => Ok(Self::Second(number(frame)?)),
+            ("load", module) if is_word(module) => Ok(Self::Load(module.to_owned())),
+            ("unload", module) if is_word(module) => Ok(Self::Unload(module.to_owned())),
+            ("listen", "") => Ok(Self::Listen),
             ("poweroff", "") => Ok(Self::Poweroff),
             _ => Err(unknown()),
         }
@@ -134,6 +170,10 @@ impl fmt::Display for Report {
             Self::Mode { width, height } => write!(f, "mode {width}x{height}"),
             Self::Screens(count) => write!(f, "screens {count}"),
             Self::Done => write!(f, "done"),
+            Self::Device { number, name } => write!(f, "device {number} {name}"),
+            Self::Event(Event { device, kind, code, value }) => {
+                write!(f, "event {device} {kind} {code} {value}")
+            }
             Self::Failed(why) => write!(f, "failed {why}"),
         }
     }
@@ -158,10 +198,33 @@ impl FromStr for Report {
             }
             ("screens", count) => Ok(Self::Screens(count.parse().map_err(|_| unknown())?)),
             ("done", "") => Ok(Self::Done),
+            ("device", rest) => {
+                let (number, name) = rest.split_once(' ').ok_or_else(unknown)?;
+                let number = number.parse().map_err(|_| unknown())?;
+                Ok(Self::Device { number, name: name.to_owned() })
+            }
+            ("event", rest) => parse_event(rest).map(Self::Event).ok_or_else(unknown),
             ("failed", why) => Ok(Self::Failed(why.to_owned())),
             _ => Err(unknown()),
         }
     }
+}
+
+/// Whether it can be the name of a module.
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+/// Reads `DEVICE KIND CODE VALUE`.
+fn parse_event(words: &str) -> Option<Event> {
+    let mut words = words.split(' ');
+    let event = Event {
+        device: words.next()?.parse().ok()?,
+        kind: words.next()?.parse().ok()?,
+        code: words.next()?.parse().ok()?,
+        value: words.next()?.parse().ok()?,
+    };
+    words.next().is_none().then_some(event)
 }
 
 /// Reads `WIDTHxHEIGHT`.
@@ -186,11 +249,16 @@ mod tests {
             Command::Mode { width: 800, height: 600 },
             Command::Follow,
             Command::Second(3),
+            Command::Load("virtio_input".into()),
+            Command::Unload("evdev".into()),
+            Command::Listen,
             Command::Poweroff,
         ] {
             assert_eq!(command.to_string().parse(), Ok(command));
         }
-        for wrong in ["", "flip", "flip 3", "flip a b", "still", "mode 8", "ping x", "dance"] {
+        for wrong in
+            ["", "flip", "flip 3", "flip a b", "still", "mode 8", "ping x", "dance", "load ../x"]
+        {
             assert!(wrong.parse::<Command>().is_err(), "{wrong:?}");
         }
     }
@@ -204,10 +272,14 @@ mod tests {
             Report::Mode { width: 800, height: 600 },
             Report::Screens(2),
             Report::Done,
+            Report::Device { number: 2, name: "QEMU Virtio Tablet".into() },
+            Report::Event(Event { device: 2, kind: 2, code: 8, value: -1 }),
             Report::Failed("no such mode".into()),
         ] {
             assert_eq!(report.to_string().parse(), Ok(report));
         }
-        assert!("frame".parse::<Report>().is_err());
+        for wrong in ["frame", "device x", "event 1 2 3", "event 1 2 3 4 5"] {
+            assert!(wrong.parse::<Report>().is_err(), "{wrong:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 
-use fanlight_guests::line::{Command, Report};
+use fanlight_guests::line::{Command, Event, Report};
 
 use crate::error::{Context, Error, Result};
 use crate::wait::Deadline;
@@ -128,6 +128,33 @@ impl GuestLine {
     pub fn still(&mut self, frame: u32, deadline: Deadline) -> Result<()> {
         self.tell(&Command::Still(frame), deadline)?;
         self.wait(deadline, |report| (*report == Report::Done).then_some(()))
+    }
+
+    /// Has the Linux guest report what is done with its input devices: their names, by number.
+    ///
+    /// # Errors
+    /// As [`GuestLine::tell`].
+    pub fn listen(&mut self, deadline: Deadline) -> Result<Vec<String>> {
+        self.tell(&Command::Listen, deadline)?;
+        let mut names = Vec::new();
+        self.wait(deadline, |report| {
+            if let Report::Device { name, .. } = report {
+                names.push(name.clone());
+            }
+            (*report == Report::Done).then_some(())
+        })?;
+        Ok(names)
+    }
+
+    /// The next thing that is done with an input device of the guest's.
+    ///
+    /// # Errors
+    /// As [`GuestLine::next`].
+    pub fn event(&mut self, deadline: Deadline) -> Result<Event> {
+        self.wait(deadline, |report| match report {
+            Report::Event(event) => Some(*event),
+            _ => None,
+        })
     }
 
     /// Has the boot sector, at its limit, draw one more frame, and waits until it is whole.

@@ -13,6 +13,9 @@ use crate::wait::Deadline;
 /// The modules that the guest's kernel must have, where they are not built in.
 const MODULES: [&str; 2] = ["virtio_pci", "virtio_gpu"];
 
+/// Those that are loaded only when a test asks for them, so that they cost the others no time.
+const MORE_MODULES: [&str; 2] = ["evdev", "virtio_input"];
+
 /// Process 1 of the Linux guest: mounts, loads, and hands over.
 const INIT: &str = "#!/bin/busybox sh
 fail() { echo \"failed $1\" >/dev/ttyS0; /bin/busybox poweroff -f; }
@@ -97,14 +100,21 @@ fn initramfs(sources: &Sources, version: &str, dir: &Arc<RunDir>) -> Result<Vec<
     archive.file("bin/guest", &guest);
     archive.file("init", INIT.as_bytes());
     let modules = sources.root.join("lib/modules").join(version);
-    let mut order = String::new();
-    for path in needed_modules(&modules)? {
-        let (name, content) = read_module(&modules.join(&path), dir)?;
-        archive.file(&format!("modules/{name}"), &content);
-        order.push_str(&name);
-        order.push('\n');
+    let mut packed = Vec::new();
+    let more = MORE_MODULES.map(|name| (format!("order-{name}"), vec![name]));
+    for (list, wanted) in [("order".to_owned(), MODULES.to_vec())].into_iter().chain(more) {
+        let mut order = String::new();
+        for path in needed_modules(&modules, &wanted)? {
+            let (name, content) = read_module(&modules.join(&path), dir)?;
+            order.push_str(&name);
+            order.push('\n');
+            if !packed.contains(&name) {
+                archive.file(&format!("modules/{name}"), &content);
+                packed.push(name);
+            }
+        }
+        archive.file(&format!("modules/{list}"), order.as_bytes());
     }
-    archive.file("modules/order", order.as_bytes());
     Ok(archive.finish())
 }
 
@@ -154,24 +164,25 @@ fn version_key(version: &str) -> Vec<u64> {
     version.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
 }
 
-/// The modules to load, first to last, as paths below the kernel's folder.
-fn needed_modules(modules: &Path) -> Result<Vec<String>> {
+/// The modules to load for those that are wanted, first to last, as paths below the kernel's folder.
+fn needed_modules(modules: &Path, wanted: &[&str]) -> Result<Vec<String>> {
     let read = |name: &str| {
         let path = modules.join(name);
         std::fs::read_to_string(&path).context(format!("reading {}", path.display()))
     };
     let (list, built_in) = (read("modules.dep")?, read("modules.builtin")?);
-    order_modules(&list, &built_in)
+    order_modules(&list, &built_in, wanted)
 }
 
-fn order_modules(list: &str, built_in: &str) -> Result<Vec<String>> {
+fn order_modules(list: &str, built_in: &str, wanted: &[&str]) -> Result<Vec<String>> {
     let mut order: Vec<String> = Vec::new();
-    for wanted in MODULES {
-        if built_in.lines().any(|path| module_name(path) == wanted) {
+    for wanted in wanted {
+        if built_in.lines().any(|path| module_name(path) == *wanted) {
             continue;
         }
-        let line =
-            list.lines().find(|l| l.split_once(':').is_some_and(|(m, _)| module_name(m) == wanted));
+        let line = list
+            .lines()
+            .find(|l| l.split_once(':').is_some_and(|(m, _)| module_name(m) == *wanted));
         let Some((module, needs)) = line.and_then(|line| line.split_once(':')) else {
             return Err(Error::new(format!("the kernel has no module {wanted}")));
         };
@@ -221,10 +232,10 @@ mod tests {
     fn modules_load_after_what_they_need() {
         let list = "kernel/a/drm.ko.xz:\n\
                     kernel/v/virtio-gpu.ko.xz: kernel/d/dma_buf.ko.xz kernel/a/helper.ko.xz kernel/a/drm.ko.xz\n";
-        let order = order_modules(list, "kernel/v/virtio_pci.ko\n").expect("all there");
+        let order = order_modules(list, "kernel/v/virtio_pci.ko\n", &MODULES).expect("all there");
         let names: Vec<_> = order.iter().map(|path| module_name(path)).collect();
         assert_eq!(names, ["drm", "helper", "dma_buf", "virtio_gpu"]);
-        let missing = order_modules(list, "").expect_err("no virtio_pci");
+        let missing = order_modules(list, "", &MODULES).expect_err("no virtio_pci");
         assert!(missing.to_string().contains("virtio_pci"), "{missing}");
     }
 

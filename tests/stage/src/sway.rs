@@ -86,7 +86,6 @@ impl Setup {
         std::fs::write(&config, self.config()).context("writing sway's configuration")?;
         let mut command = Command::new("sway");
         command
-            .arg("--debug")
             .arg("--config")
             .arg(&config)
             .current_dir(&folder)
@@ -116,8 +115,11 @@ impl Setup {
             Windows::Fullscreen => "for_window [app_id=\".*\"] fullscreen enable\n",
         };
         let lines = &self.lines;
+        // The seat is named because sway locks no pointer on one without settings, and gives those by
+        // itself only to one with a real device.
         format!(
             "xwayland disable\n\
+             seat seat0 fallback true\n\
              output * mode --custom {width}x{height}@60Hz scale {scale}\n\
              default_border none\n\
              default_floating_border none\n\

@@ -98,6 +98,12 @@ impl Viewer {
         self.wait_stats(deadline, |stats| stats["final"] == true)
     }
 
+    /// A failure, with the end of its log; the logs will be kept.
+    #[must_use]
+    pub fn failure(&self, what: &str) -> crate::Error {
+        self.child.failure(what)
+    }
+
     /// The process.
     pub fn child(&mut self) -> &mut Child {
         &mut self.child

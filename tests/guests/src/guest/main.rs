@@ -4,6 +4,8 @@
 //! It is the guest's process 1, started by its init script. It must be linked statically.
 
 mod hotplug;
+mod input;
+mod modules;
 mod player;
 mod screen;
 mod serial;
@@ -13,6 +15,7 @@ use std::process::ExitCode;
 
 use fanlight_guests::line::{Command, Report, parse_size};
 
+use crate::input::Input;
 use crate::player::Player;
 use crate::serial::Serial;
 
@@ -38,17 +41,18 @@ fn main() -> ExitCode {
 /// Serves commands until one switches the machine off.
 fn run(serial: &mut Serial) -> Result<()> {
     let mut player = Player::new(wanted_size()?);
+    let mut input = Input::default();
     let (width, height) = player.size()?;
     serial.report(&Report::Ready { width, height });
     loop {
-        serial.wait(&player)?;
+        serial.wait(&player, &input)?;
         for line in serial.lines()? {
             match line.parse::<Command>() {
                 Ok(Command::Poweroff) => {
                     serial.report(&Report::Ok);
                     return Ok(());
                 }
-                Ok(command) => match obey(&mut player, command) {
+                Ok(command) => match obey(&mut player, &mut input, command) {
                     Ok(reports) => reports.iter().for_each(|report| serial.report(report)),
                     Err(why) => serial.report(&Report::Failed(why)),
                 },
@@ -62,11 +66,18 @@ fn run(serial: &mut Serial) -> Result<()> {
                 serial.report(&Report::Failed(why));
             }
         }
+        match input.turn() {
+            Ok(reports) => reports.iter().for_each(|report| serial.report(report)),
+            Err(why) => {
+                input.close();
+                serial.report(&Report::Failed(why));
+            }
+        }
     }
 }
 
 /// Does one command; what it says in return.
-fn obey(player: &mut Player, command: Command) -> Result<Vec<Report>> {
+fn obey(player: &mut Player, input: &mut Input, command: Command) -> Result<Vec<Report>> {
     match command {
         Command::Ping | Command::Poweroff => {}
         Command::Text(text) => {
@@ -79,6 +90,13 @@ fn obey(player: &mut Player, command: Command) -> Result<Vec<Report>> {
         Command::Mode { width, height } => player.set_size(width, height)?,
         Command::Follow => return player.follow(),
         Command::Second(frame) => return player.second(frame),
+        Command::Load(module) => modules::load(&module)?,
+        Command::Unload(module) => {
+            // A device that is open can't go.
+            input.close();
+            modules::unload(&module)?;
+        }
+        Command::Listen => return input.listen(),
     }
     Ok(vec![Report::Ok])
 }

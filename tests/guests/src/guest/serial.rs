@@ -8,6 +8,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::termios::{OptionalActions, tcdrain, tcgetattr, tcsetattr};
 
 use crate::Result;
+use crate::input::Input;
 use crate::player::Player;
 
 /// A line longer than this is no command; what came of it is dropped.
@@ -36,10 +37,11 @@ impl Serial {
         Ok(Self { port, pending: Vec::new() })
     }
 
-    /// Waits for a command, for what the player waits for, or until the player wants its turn.
-    pub(crate) fn wait(&self, player: &Player) -> Result<()> {
+    /// Waits for a command, for what the player waits for, for input, or until the player wants its turn.
+    pub(crate) fn wait(&self, player: &Player, input: &Input) -> Result<()> {
         let mut fds = vec![PollFd::new(&self.port, PollFlags::IN)];
         fds.extend(player.awaited().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        fds.extend(input.devices().map(|device| PollFd::from_borrowed_fd(device, PollFlags::IN)));
         match poll(&mut fds, player.timeout().as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
             Err(e) => Err(format!("poll failed: {e}")),
