@@ -280,6 +280,48 @@ pub enum Input {
         /// Down: towards the user.
         dy: i32,
     },
+    /// A finger on a touch screen.
+    Touch {
+        /// Below [`FINGERS_MAX`]; the same until it is lifted.
+        finger: u32,
+        /// What it does.
+        how: Touch,
+    },
+}
+
+/// Most fingers that are told apart.
+pub const FINGERS_MAX: u32 = 10;
+
+/// What a finger does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Touch {
+    /// It comes down at this pixel of the visible picture.
+    Down {
+        /// From the left.
+        x: u32,
+        /// From the top.
+        y: u32,
+    },
+    /// It is at this pixel now.
+    Motion {
+        /// From the left.
+        x: u32,
+        /// From the top.
+        y: u32,
+    },
+    /// It is lifted.
+    Up,
+    /// It is gone, and what it did wasn't meant; so are all others.
+    Cancel,
+}
+
+/// Which locks of a keyboard are on, as its LEDs say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leds {
+    /// Num Lock.
+    pub num: bool,
+    /// Caps Lock.
+    pub caps: bool,
 }
 
 /// How a guest's pointer is told where to go.
@@ -315,4 +357,6 @@ pub enum Device {
     Keyboard,
     /// Its buttons are held no more.
     Pointer,
+    /// No finger is on it any more.
+    Touch,
 }

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frame::{
-    BufferId, Clipboard, Cursor, Damage, Device, Input, Layout, Pointing, Rect, SizeHint, Storage,
-    StorageId, Transform,
+    BufferId, Clipboard, Cursor, Damage, Device, Input, Layout, Leds, Pointing, Rect, SizeHint,
+    Storage, StorageId, Transform,
 };
 pub use crate::frame::{CommitId, ImportId, Swap, TARGETS};
 
@@ -67,6 +67,8 @@ pub enum SourceEvent {
     },
     /// What the guest's pointer understands now; at first a place.
     Pointing(Pointing),
+    /// Which locks of its keyboard are on in the guest.
+    Leds(Leds),
     /// What happened at the guest's clipboard.
     Clipboard(Clipboard),
     /// The backend is gone, and why. The last event.
@@ -209,6 +211,9 @@ pub trait Sink {
 
     /// The guest's cursor is here now (see [`SourceEvent::CursorAt`]).
     fn move_cursor(&mut self, _x: i32, _y: i32, _visible: bool) {}
+
+    /// Which locks of its keyboard are on in the guest; `None`: it doesn't say.
+    fn set_leds(&mut self, _leds: Option<Leds>) {}
 
     /// What the guest's pointer understands from now on.
     fn set_pointing(&mut self, _pointing: Pointing) {}

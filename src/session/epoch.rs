@@ -35,6 +35,7 @@ impl<K: Sink> Session<K> {
         self.sink.set_cursor(None);
         self.sink.set_pointing(Pointing::default());
         self.live = false;
+        self.sink.set_leds(None);
         self.sink.flush();
     }
 

@@ -29,6 +29,7 @@ impl<K: Sink> Session<K> {
             SourceEvent::Disabled => self.handle(Input::Disabled),
             SourceEvent::Cursor(cursor) => self.sink.set_cursor(Some(&cursor)),
             SourceEvent::CursorAt { x, y, visible } => self.sink.move_cursor(x, y, visible),
+            SourceEvent::Leds(leds) => self.sink.set_leds(Some(leds)),
             SourceEvent::Pointing(pointing) => self.sink.set_pointing(pointing),
             SourceEvent::Clipboard(happened) => self.sink.clipboard(happened),
             SourceEvent::Lost(reason) => self.lose(reason),

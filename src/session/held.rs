@@ -1,17 +1,18 @@
 //! What the user holds down, as the guest knows it.
 
 use super::Session;
-use crate::frame::{Device, Input};
+use crate::frame::{Device, FINGERS_MAX, Input, Touch};
 
 /// Keys and buttons share one space of codes, of which evdev has so many.
 const CODES: u32 = 0x300;
 const WORDS: usize = (CODES / 64) as usize;
 
-/// One bit a key and a button that is down in the guest.
+/// One bit a key, a button and a finger that is down in the guest.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     keyboard: [u64; WORDS],
     pointer: [u64; WORDS],
+    fingers: [u64; 1],
 }
 
 impl Held {
@@ -19,8 +20,15 @@ impl Held {
     /// up that wasn't down, and no code is one that no key has.
     pub(super) fn note(&mut self, input: &Input) -> bool {
         let (bits, code, pressed) = match *input {
-            Input::Key { code, pressed } => (&mut self.keyboard, code, pressed),
-            Input::Button { code, pressed } => (&mut self.pointer, code, pressed),
+            Input::Key { code, pressed } => (&mut self.keyboard[..], code, pressed),
+            Input::Button { code, pressed } => (&mut self.pointer[..], code, pressed),
+            Input::Touch { finger, .. } if finger >= FINGERS_MAX => return false,
+            Input::Touch { finger, how: Touch::Motion { .. } } => {
+                return self.fingers[0] & (1 << finger) != 0;
+            }
+            Input::Touch { finger, how } => {
+                (&mut self.fingers[..], finger, matches!(how, Touch::Down { .. }))
+            }
             Input::PointerAt { .. } | Input::PointerBy { .. } | Input::Wheel { .. } => return true,
         };
         let Some(word) = bits.get_mut((code / 64) as usize) else { return false };
@@ -33,8 +41,9 @@ impl Held {
     /// Takes one that is down on that device: the input that lets go of it.
     pub(super) fn let_go(&mut self, device: Device) -> Option<Input> {
         let bits = match device {
-            Device::Keyboard => &mut self.keyboard,
-            Device::Pointer => &mut self.pointer,
+            Device::Keyboard => &mut self.keyboard[..],
+            Device::Pointer => &mut self.pointer[..],
+            Device::Touch => &mut self.fingers[..],
         };
         let (at, word) = (0..).zip(bits.iter_mut()).find(|(_, word)| **word != 0)?;
         let bit = word.trailing_zeros();
@@ -43,6 +52,7 @@ impl Held {
         Some(match device {
             Device::Keyboard => Input::Key { code, pressed },
             Device::Pointer => Input::Button { code, pressed },
+            Device::Touch => Input::Touch { finger: code, how: Touch::Cancel },
         })
     }
 }
@@ -59,6 +69,7 @@ impl<K> Session<K> {
     pub(super) fn let_go_of_all(&mut self) {
         self.let_go(Device::Keyboard);
         self.let_go(Device::Pointer);
+        self.let_go(Device::Touch);
     }
 
     /// Nothing on it stays down in the guest.
@@ -105,6 +116,20 @@ mod tests {
         let button = Input::Button { code: 0x110, pressed: false };
         assert_eq!(held.let_go(Device::Pointer), Some(button));
         assert_eq!(held.let_go(Device::Pointer), None);
+    }
+
+    #[test]
+    fn fingers_move_only_while_they_are_down() {
+        let touch = |finger, how| Input::Touch { finger, how };
+        let (down, motion) = (Touch::Down { x: 1, y: 2 }, Touch::Motion { x: 3, y: 4 });
+        let mut held = Held::default();
+        assert!(!held.note(&touch(0, motion)) && !held.note(&touch(0, Touch::Up)));
+        assert!(held.note(&touch(0, down)) && held.note(&touch(9, down)));
+        assert!(!held.note(&touch(9, down)) && held.note(&touch(9, motion)));
+        assert!(!held.note(&touch(FINGERS_MAX, down)) && !held.note(&touch(u32::MAX, motion)));
+        assert!(held.note(&touch(0, Touch::Up)));
+        assert_eq!(held.let_go(Device::Touch), Some(touch(9, Touch::Cancel)));
+        assert_eq!(held.let_go(Device::Touch), None);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod imports;
 mod key_names;
 mod keys;
 mod lease;
+mod locks;
 mod options;
 mod outputs;
 mod panels;
@@ -29,6 +30,7 @@ mod shown;
 mod sizing;
 mod sync;
 mod targets;
+mod touch;
 mod wait;
 mod window;
 

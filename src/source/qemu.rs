@@ -5,10 +5,10 @@
 
 mod acks;
 mod clipboard;
+mod devices;
 mod input;
 mod list;
 mod listener;
-mod mouse;
 mod names;
 mod pixels;
 mod qmp;
@@ -33,6 +33,7 @@ use zbus::{Connection, Fd, MessageStream};
 
 use self::acks::Acks;
 use self::clipboard::Shared;
+use self::devices::Devices;
 use self::input::Inputs;
 pub(super) use self::list::list;
 use self::listener::Listener;
@@ -167,11 +168,14 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
             tell(Ok(console));
             let resizing = wanted.tell(&link, owner.as_deref(), number);
             let input = taken.deliver(link.clone(), owner.clone(), number);
-            let mouse = mouse::watch(link.clone(), owner.clone(), number, Arc::clone(&letters));
             let text =
                 clipboard::serve(shared, &claim, link.clone(), owner.clone(), Arc::clone(&letters));
+            let (of, mailbox) = (link.clone(), Arc::clone(&letters));
+            let devices = Devices { link: of, owner: owner.clone(), console: number, mailbox };
+            // On the heap: all of them would overflow a thread's stack in builds for debugging.
+            let devices = Box::pin(beside(devices.clone().mouse(), devices.leds()));
             let display = serve(stream, letters, &options);
-            beside(beside(beside(beside(display, resizing), input), mouse), text).await;
+            beside(beside(beside(beside(display, resizing), input), devices), text).await;
         }
     })?;
     let source = QemuSource { mailbox, painter: None, resize, inputs, clipboard, _thread: thread };

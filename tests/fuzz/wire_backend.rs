@@ -346,6 +346,7 @@ impl Stage {
             }
             SourceEvent::Replaced(buffer) => assert!(self.known.contains_key(&buffer)),
             SourceEvent::Cursor(cursor) => geometry::must_be_cursor(&cursor),
+            SourceEvent::Leds(_) => panic!("it has no word for them"),
             SourceEvent::Invalidate
             | SourceEvent::Swap(_)
             | SourceEvent::Pointing(_)

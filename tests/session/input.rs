@@ -290,3 +290,112 @@ fn a_mouse_that_learns_places_frees_the_pointer() {
     let moves = |server: &mut Server| server.pointer().motion(0, 40.0, 6.0);
     told(&mut stage, moves, &[("Mouse.SetAbsPosition", 2, 3)]);
 }
+
+/// The finger that comes down first is the first, whatever the compositor calls it.
+#[test]
+fn fingers_are_told_apart_and_none_stays_down() {
+    let (mut stage, _memory) = shown();
+    let touches = |server: &mut Server| {
+        // The picture begins at 36, and is twice as large.
+        server.finger(40, 46.0, 20.0);
+        server.finger(-1, 56.0, 40.0);
+        // One that is down already, and one that nobody knows.
+        server.finger(40, 0.0, 0.0);
+        server.touch().motion(0, 99, 1.0, 1.0);
+        server.touch().motion(0, -1, 58.0, 42.0);
+        server.touch().up(1, 0, 40);
+        server.touch().up(1, 0, 40);
+        server.finger(41, 0.0, 200.0);
+        server.touch().cancel();
+        server.touch().motion(0, -1, 60.0, 42.0);
+        server.finger(5, 36.0, 0.0);
+    };
+    let expected = [
+        ("MultiTouch.SendEvent", 0, 5010),
+        ("MultiTouch.SendEvent", 1, 10020),
+        ("MultiTouch.SendEvent", 101, 11021),
+        ("MultiTouch.SendEvent", 200, 0),
+        ("MultiTouch.SendEvent", 0, 47),
+        ("MultiTouch.SendEvent", 300, 0),
+        ("MultiTouch.SendEvent", 301, 0),
+        ("MultiTouch.SendEvent", 0, 0),
+    ];
+    told(&mut stage, touches, &expected);
+    told(&mut stage, |server| server.unfocus(), &[("MultiTouch.SendEvent", 300, 0)]);
+}
+
+#[test]
+fn more_fingers_than_a_guest_has_are_nobodys() {
+    let (mut stage, _memory) = shown();
+    let touches = |server: &mut Server| {
+        for id in 0..30 {
+            server.finger(id, 36.0, 0.0);
+        }
+        server.touch().up(1, 0, 20);
+        server.key(A, true);
+    };
+    let fingers = (0..10).map(|finger| ("MultiTouch.SendEvent", finger, 0));
+    let expected: Vec<_> = fingers.chain([("Keyboard.Press", 0x1e, 0)]).collect();
+    told(&mut stage, touches, &expected);
+}
+
+const CAPS: u32 = 1 << 1;
+const NUM: u32 = 1 << 4;
+
+/// The window gets the keyboard while these are on.
+fn focus(server: &mut Server, mods: u32) {
+    server.focus(&[]);
+    server.locked(mods);
+}
+
+#[test]
+fn locks_that_differ_are_pressed_once_when_the_window_gets_the_keyboard() {
+    let (mut stage, _memory) = shown_by(FakeVm { leds: 2, ..VM });
+    stage.until("QEMU's word", |stage| stage.log.has(Seen::Leds).then_some(()));
+    let comes = |server: &mut Server| {
+        server.keymap(true);
+        focus(server, NUM | CAPS);
+        // What the user toggles the guest sees by itself.
+        server.locked(NUM);
+        server.key(A, true);
+    };
+    let expected =
+        [("Keyboard.Press", 0x3a, 0), ("Keyboard.Release", 0x3a, 0), ("Keyboard.Press", 0x1e, 0)];
+    told(&mut stage, comes, &expected);
+    // Its LED stays off: it is not asked for the same again.
+    let again = |server: &mut Server| {
+        server.unfocus();
+        focus(server, NUM | CAPS);
+        server.key(A, true);
+    };
+    told(&mut stage, again, &[("Keyboard.Release", 0x1e, 0), ("Keyboard.Press", 0x1e, 0)]);
+    // Now it is on, and then it is off at the host.
+    stage.told.as_ref().unwrap().light(6);
+    stage.until("QEMU's word", |stage| {
+        (stage.log.count(|seen| *seen == Seen::Leds) == 2).then_some(())
+    });
+    let off = |server: &mut Server| {
+        server.unfocus();
+        focus(server, 0);
+    };
+    let expected = [
+        ("Keyboard.Release", 0x1e, 0),
+        ("Keyboard.Press", 0x3a, 0),
+        ("Keyboard.Release", 0x3a, 0),
+        ("Keyboard.Press", 0x45, 0),
+        ("Keyboard.Release", 0x45, 0),
+    ];
+    told(&mut stage, off, &expected);
+}
+
+#[test]
+fn without_a_keymap_keys_arrive_and_no_lock_is_touched() {
+    let (mut stage, _memory) = shown();
+    stage.until("QEMU's word", |stage| stage.log.has(Seen::Leds).then_some(()));
+    let comes = |server: &mut Server| {
+        server.keymap(false);
+        focus(server, NUM | CAPS);
+        server.key(A, true);
+    };
+    told(&mut stage, comes, &[("Keyboard.Press", 0x1e, 0)]);
+}

@@ -15,15 +15,15 @@ const SIZE: (u32, u32) = (64, 48);
 const WHOLE: Rect = Rect { x: 0, y: 0, width: SIZE.0, height: SIZE.1 };
 
 /// A backend with one viewer, which shows its memory directly.
-struct Backend {
-    server: Server,
+pub(crate) struct Backend {
+    pub(crate) server: Server,
     console: ConsoleId,
-    events: Vec<Event>,
-    stage: Stage,
+    pub(crate) events: Vec<Event>,
+    pub(crate) stage: Stage,
 }
 
 impl Backend {
-    fn new(options_of_server: serve::Options, setup: Setup) -> Self {
+    pub(crate) fn new(options_of_server: serve::Options, setup: Setup) -> Self {
         let mut server = Server::new("vm", "", options_of_server).unwrap();
         let console = server.add_console(Kind::Graphic, "screen").unwrap();
         let classify = fanlight::source::Options { classify: fake_qemu::classify, ..options() };
@@ -34,14 +34,14 @@ impl Backend {
         backend
     }
 
-    fn add(&mut self, memory: &Memory) -> BufferId {
+    pub(crate) fn add(&mut self, memory: &Memory) -> BufferId {
         let fd = memory.file.try_clone().unwrap().into();
         let size = Size { width: SIZE.0, height: SIZE.1 };
         let memory = serve::Memory::Planes(vec![fd]);
         self.server.add_buffer(self.console, layout(size), memory).unwrap()
     }
 
-    fn show(&mut self, buffer: BufferId) -> u32 {
+    pub(crate) fn show(&mut self, buffer: BufferId) -> u32 {
         self.server.scanout(self.console, buffer, WHOLE, Transform::Normal).unwrap();
         self.server.update(self.console, buffer, &[]).unwrap()
     }
@@ -64,7 +64,7 @@ impl Backend {
         self.events.extend(std::iter::from_fn(|| self.server.next_event()));
     }
 
-    fn answered(&mut self, frame: u32, wanted: Answer) {
+    pub(crate) fn answered(&mut self, frame: u32, wanted: Answer) {
         let is = |event: &Event| matches!(event, Event::Answered { frame: f, .. } if *f == frame);
         self.until(is);
         let found = self.events.iter().find(|event| is(event));

@@ -6,8 +6,8 @@ use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
 use fanlight::frame::{
-    Clipboard, CommitId, Cursor, Damage, ImportId, Input, Memory, Pointing, SizeHint, Storage,
-    StorageId,
+    Clipboard, CommitId, Cursor, Damage, ImportId, Input, Leds, Memory, Pointing, SizeHint,
+    Storage, StorageId,
 };
 use fanlight::port::{Ack, Buffer, Settle, Sink, SinkEvent, Source, SourceEvent, Verdict};
 
@@ -31,6 +31,7 @@ pub enum Seen {
     Cursor(u8),
     CursorAt(i32, i32),
     Pointing,
+    Leds,
     Retired(StorageId),
 }
 
@@ -204,6 +205,11 @@ impl<K: Sink> Sink for SpiedSink<K> {
             self.log.add(Seen::Cursor(cursor.pixels[0]));
         }
         self.sink.set_cursor(cursor);
+    }
+
+    fn set_leds(&mut self, leds: Option<Leds>) {
+        self.log.add(Seen::Leds);
+        self.sink.set_leds(leds);
     }
 
     fn set_pointing(&mut self, pointing: Pointing) {

@@ -21,9 +21,10 @@ use wayland_protocols::wp::relative_pointer::zv1::server::{
     zwp_relative_pointer_v1::{self, ZwpRelativePointerV1},
 };
 use wayland_server::protocol::{
-    wl_keyboard::{self, KeyState, WlKeyboard},
+    wl_keyboard::{self, KeyState, KeymapFormat, WlKeyboard},
     wl_pointer::{self, ButtonState, WlPointer},
     wl_seat::{self, Capability, WlSeat},
+    wl_touch::{self, WlTouch},
 };
 use wayland_server::{
     Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, WEnum,
@@ -40,6 +41,7 @@ pub struct Seat {
     pub seat: Option<WlSeat>,
     pub keyboard: Option<WlKeyboard>,
     pub pointer: Option<WlPointer>,
+    pub touch: Option<WlTouch>,
     /// What the pointer looks like, and by which serial number.
     pub shape: Option<(u32, Shape)>,
     /// What it is instead, and by which serial number: a surface and its hotspot, or nothing.
@@ -70,6 +72,27 @@ impl Server {
     pub fn focus(&self, down: &[u32]) {
         let keys = down.iter().flat_map(|key| key.to_ne_bytes()).collect();
         self.keyboard().enter(1, &self.surfaces.main().surface, keys);
+    }
+
+    /// What its keys mean is said, or that nobody knows; and which locks are on.
+    pub fn keymap(&self, known: bool) {
+        let format = if known { KeymapFormat::XkbV1 } else { KeymapFormat::NoKeymap };
+        // Nobody reads it.
+        let file = std::fs::File::open("/dev/null").unwrap();
+        self.keyboard().keymap(format, std::os::fd::AsFd::as_fd(&file), 0);
+    }
+
+    pub fn locked(&self, mods: u32) {
+        self.keyboard().modifiers(1, 0, 0, mods, 0);
+    }
+
+    pub fn touch(&self) -> &WlTouch {
+        self.seat.touch.as_ref().expect("a touch screen")
+    }
+
+    /// A finger comes down on the window.
+    pub fn finger(&self, id: i32, x: f64, y: f64) {
+        self.touch().down(1, 0, &self.surfaces.main().surface, id, x, y);
     }
 
     /// The window loses it.
@@ -119,7 +142,7 @@ impl GlobalDispatch<WlSeat, ()> for Server {
         init: &mut DataInit<'_, Self>,
     ) {
         let seat = init.init(resource, ());
-        seat.capabilities(Capability::Keyboard | Capability::Pointer);
+        seat.capabilities(Capability::Keyboard | Capability::Pointer | Capability::Touch);
         state.seat.seat = Some(seat);
     }
 }
@@ -133,7 +156,16 @@ dispatch!(WlSeat, (), |state, _r, request, _d, init| match request {
         assert!(state.seat.pointer.is_none(), "a second pointer");
         state.seat.pointer = Some(init.init(id, ()));
     }
+    wl_seat::Request::GetTouch { id } => {
+        assert!(state.seat.touch.is_none(), "a second touch screen");
+        state.seat.touch = Some(init.init(id, ()));
+    }
     other => panic!("wl_seat: {other:?}"),
+});
+
+dispatch!(WlTouch, (), |state, _r, request, _d, _i| match request {
+    wl_touch::Request::Release => state.seat.touch = None,
+    other => panic!("wl_touch: {other:?}"),
 });
 
 dispatch!(WlKeyboard, (), |state, _r, request, _d, _i| match request {

@@ -59,6 +59,8 @@ pub(crate) struct FakeVm {
     pub(crate) refuses: Option<&'static str>,
     /// Whether its mouse takes a place.
     pub(crate) absolute: bool,
+    /// Its keyboard's LEDs: Scroll 1, Num 2, Caps 4.
+    pub(crate) leds: u32,
     /// The optional interfaces that this version of QEMU knows.
     pub(crate) knows: &'static [&'static str],
 }
@@ -71,6 +73,7 @@ pub(crate) const VM: FakeVm = FakeVm {
     consoles: &["Graphic"],
     refuses: None,
     absolute: true,
+    leds: 0,
     knows: &[MAP, DMABUF2],
 };
 
@@ -135,9 +138,17 @@ impl FakeQemus {
 
     /// Another mouse is plugged in. Once only.
     pub(crate) fn mouse(&self, absolute: bool) {
+        self.changed("org.qemu.Display1.Mouse", "IsAbsolute", Variant::new(absolute));
+    }
+
+    /// The guest lights these LEDs. Once only.
+    pub(crate) fn light(&self, leds: u32) {
+        self.changed("org.qemu.Display1.Keyboard", "Modifiers", Variant::new(leds));
+    }
+
+    fn changed(&self, interface: &str, property: &str, value: Variant<'_>) {
         let connection = self.connection();
-        let changed = HashMap::from([("IsAbsolute", Variant::new(absolute))]);
-        let body = ("org.qemu.Display1.Mouse", changed, Vec::<String>::new());
+        let body = (interface, HashMap::from([(property, value)]), Vec::<String>::new());
         let signal =
             Message::signal("/org/qemu/Display1/Console_0", PROPERTIES, "PropertiesChanged");
         zbus::block_on(connection.send(&signal.build(&body).unwrap())).unwrap();
@@ -294,9 +305,13 @@ async fn serve(
                 members.changed.notify_all();
             }
             ("GetAll", Some(vm), None) => connection.reply(&header, &of_vm(vm)).await.unwrap(),
-            ("GetAll", Some(vm), Some(_)) if is_mouse(&call) => {
+            ("GetAll", Some(vm), Some(_)) if is_about(&call, "Mouse") => {
                 let mouse = HashMap::from([("IsAbsolute", Variant::new(vm.absolute))]);
                 connection.reply(&header, &mouse).await.unwrap();
+            }
+            ("GetAll", Some(vm), Some(_)) if is_about(&call, "Keyboard") => {
+                let keyboard = HashMap::from([("Modifiers", Variant::new(vm.leds))]);
+                connection.reply(&header, &keyboard).await.unwrap();
             }
             ("GetAll", Some(vm), Some(id)) => {
                 connection.reply(&header, &of_console(vm, id)).await.unwrap();
@@ -322,7 +337,11 @@ async fn serve(
                 let (info, connection) = (call.body().deserialize().unwrap(), connection.clone());
                 let _ = want.send(Wanted { console, info, connection, call });
             }
-            ("Press" | "Release" | "SetAbsPosition" | "RelMotion", Some(_), Some(_)) => {
+            (
+                "Press" | "Release" | "SetAbsPosition" | "RelMotion" | "SendEvent",
+                Some(_),
+                Some(_),
+            ) => {
                 let waits = !call.primary_header().flags().contains(Flags::NO_REPLY_EXPECTED);
                 assert!(!waits, "who types must not wait");
                 let interface = header.interface().unwrap().as_str();
@@ -340,6 +359,12 @@ async fn serve(
                         let (x, y): (i32, i32) = body.deserialize().unwrap();
                         (x.into(), y.into())
                     }
+                    // A kind and a finger are the first, a place the other.
+                    ("MultiTouch", "SendEvent") => {
+                        let (kind, finger, x, y): (u32, u64, f64, f64) =
+                            body.deserialize().unwrap();
+                        (i64::from(kind) * 100 + finger as i64, x as i64 * 1000 + y as i64)
+                    }
                     other => panic!("{other:?}"),
                 };
                 // The test may have seen enough.
@@ -355,9 +380,10 @@ async fn serve(
     }
 }
 
-/// Whether it is the mouse that is asked about.
-fn is_mouse(call: &Message) -> bool {
-    call.body().deserialize::<String>().unwrap() == "org.qemu.Display1.Mouse"
+/// Whether it is that device that is asked about.
+fn is_about(call: &Message, device: &str) -> bool {
+    let interface = call.body().deserialize::<String>().unwrap();
+    interface.strip_prefix("org.qemu.Display1.") == Some(device)
 }
 
 fn of_vm(vm: &FakeVm) -> HashMap<&'static str, Variant<'static>> {

@@ -7,7 +7,7 @@ use super::imports::Shape;
 use super::shown::Shown;
 use super::{State, WaylandSink, targets, would_block};
 use crate::convert::cpu::visible_damage;
-use crate::frame::{Clipboard, Cursor, Damage, Pointing, Rect, Size, StorageId, Transform};
+use crate::frame::{Clipboard, Cursor, Damage, Leds, Pointing, Rect, Size, StorageId, Transform};
 use crate::port::{Buffer, CommitId, ImportId, Sink, SinkEvent};
 use crate::sink::late::Late;
 
@@ -112,6 +112,10 @@ impl Sink for WaylandSink {
 
     fn set_pointing(&mut self, pointing: Pointing) {
         self.state.set_pointing(pointing, &self.qh);
+    }
+
+    fn set_leds(&mut self, leds: Option<Leds>) {
+        self.state.set_leds(leds);
     }
 
     fn clipboard(&mut self, happened: Clipboard) {

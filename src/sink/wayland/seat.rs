@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 use smithay_client_toolkit::dispatch2::Dispatch2;
 use wayland_client::globals::GlobalList;
 use wayland_client::protocol::{
-    wl_keyboard::{self, KeyState, WlKeyboard},
+    wl_keyboard::{self, KeyState, KeymapFormat, WlKeyboard},
     wl_pointer::{self, Axis, ButtonState, WlPointer},
     wl_seat::{self, Capability, WlSeat},
+    wl_touch::WlTouch,
 };
 use wayland_client::{Connection, Proxy, QueueHandle, WEnum};
 use wayland_protocols::wp::cursor_shape::v1::client::wp_cursor_shape_device_v1::WpCursorShapeDeviceV1;
@@ -19,6 +20,8 @@ use super::globals::Quiet;
 use super::grab::Grab;
 use super::hotkeys::Action;
 use super::keys::{Keys, Meaning};
+use super::locks::Locks;
+use super::touch::{Fingers, Touched};
 use super::window::Window;
 use super::{State, WindowOptions};
 use crate::frame::{Device, Input, NOTCH, Pointing, Size};
@@ -43,6 +46,9 @@ pub(super) struct Seat {
     wheel: Wheel,
     pub(super) keys: Keys,
     pub(super) grab: Grab,
+    touch: Option<WlTouch>,
+    pub(super) fingers: Fingers,
+    pub(super) locks: Locks,
     /// Nothing reaches the guest.
     view_only: bool,
     /// What the sink doesn't do by itself.
@@ -91,10 +97,15 @@ impl State {
         if self.seat.grab.pointing == Pointing::Relative {
             return;
         }
-        if let Some((place, picture)) = self.window.as_ref().and_then(Window::place) {
-            let (x, y) = to_guest(&place, picture, x, y);
+        if let Some((x, y)) = self.pixel_at(x, y) {
             self.input(Input::PointerAt { x, y });
         }
+    }
+
+    /// The pixel of the guest's picture that is nearest to that place in the window.
+    pub(super) fn pixel_at(&self, x: f64, y: f64) -> Option<(u32, u32)> {
+        let (place, picture) = self.window.as_ref().and_then(Window::place)?;
+        Some(to_guest(&place, picture, x, y))
     }
 
     fn key(&mut self, code: u32, pressed: bool, qh: &QueueHandle<Self>) {
@@ -125,8 +136,10 @@ impl State {
     fn leave_keyboard(&mut self, qh: &QueueHandle<Self>) {
         self.may_not_copy();
         self.seat.keys.left();
+        self.seat.locks.leave();
         self.set_grabbed(false, qh);
         self.events.push_back(SinkEvent::Left(Device::Keyboard));
+        self.leave_touch();
     }
 
     fn leave_pointer(&mut self, qh: &QueueHandle<Self>) {
@@ -223,6 +236,16 @@ impl Dispatch2<WlSeat, State> for Seated {
             }
             _ => {}
         }
+        let ours = &mut state.seat;
+        match (has(Capability::Touch), &ours.touch) {
+            (true, None) => ours.touch = Some(seat.get_touch(qh, Touched)),
+            (false, Some(_)) => {
+                let touch = ours.touch.take();
+                touch.filter(|touch| touch.version() >= 3).inspect(WlTouch::release);
+                state.leave_touch();
+            }
+            _ => {}
+        }
     }
 }
 
@@ -247,8 +270,18 @@ impl Dispatch2<WlKeyboard, State> for Seated {
                     _ => {}
                 }
             }
+            wl_keyboard::Event::Keymap { format, .. } => {
+                state.seat.locks.keymap(format == WEnum::Value(KeymapFormat::XkbV1));
+            }
+            wl_keyboard::Event::Modifiers { mods_locked, .. } => {
+                state.seat.locks.locked(mods_locked);
+                state.sync_locks();
+            }
             // What was down when the window got the keyboard wasn't meant for the guest.
-            wl_keyboard::Event::Enter { serial, .. } => state.may_copy(serial, qh),
+            wl_keyboard::Event::Enter { serial, .. } => {
+                state.seat.locks.enter();
+                state.may_copy(serial, qh);
+            }
             wl_keyboard::Event::Leave { .. } => state.leave_keyboard(qh),
             _ => {}
         }

@@ -8,11 +8,11 @@ use std::task::Poll;
 use zbus::message::Flags;
 use zbus::{Connection, Message};
 
-use super::names::{KEYBOARD, MOUSE};
+use super::names::{KEYBOARD, MOUSE, MULTI_TOUCH};
 use super::qnum::qnum;
 use super::vm::console_path;
 use super::wait::Bell;
-use crate::frame::{Input, NOTCH};
+use crate::frame::{Input, NOTCH, Touch};
 
 /// From so many calls on that QEMU hasn't read, only what lets go of something is still taken.
 const FULL: usize = 256;
@@ -32,13 +32,23 @@ mod button {
     pub(super) const EXTRA: u32 = 6;
 }
 
-/// A call of a method of `Keyboard` or of `Mouse`.
+/// What QEMU calls what a finger does.
+mod touch {
+    pub(super) const BEGIN: u32 = 0;
+    pub(super) const UPDATE: u32 = 1;
+    pub(super) const END: u32 = 2;
+    pub(super) const CANCEL: u32 = 3;
+}
+
+/// A call of a method of `Keyboard`, of `Mouse` or of `MultiTouch`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Call {
     Key(u32, bool),
     Button(u32, bool),
     At(u32, u32),
     By(i32, i32),
+    /// A kind, a finger and its place.
+    Touch(u32, u32, (u32, u32)),
 }
 
 /// Calls that wait until the connection's thread sends them, in order. QEMU is asked for no reply: who
@@ -113,6 +123,12 @@ impl Inner {
             Input::PointerBy { dx, dy } => self.push(Call::By(dx, dy)),
             // QEMU's wheel turns one way only, and by whole notches.
             Input::Wheel { dy, .. } => self.turn(dy),
+            Input::Touch { finger, how } => self.push(match how {
+                Touch::Down { x, y } => Call::Touch(touch::BEGIN, finger, (x, y)),
+                Touch::Motion { x, y } => Call::Touch(touch::UPDATE, finger, (x, y)),
+                Touch::Up => Call::Touch(touch::END, finger, (0, 0)),
+                Touch::Cancel => Call::Touch(touch::CANCEL, finger, (0, 0)),
+            }),
         }
     }
 
@@ -134,9 +150,17 @@ impl Inner {
             (Some(Call::By(dx, dy)), Call::By(more_x, more_y)) => {
                 return (*dx, *dy) = (dx.saturating_add(more_x), dy.saturating_add(more_y));
             }
+            (
+                Some(Call::Touch(touch::UPDATE, finger, at)),
+                Call::Touch(touch::UPDATE, same, now),
+            ) if *finger == same => return *at = now,
             _ => {}
         }
-        let lets_go = matches!(call, Call::Key(_, false) | Call::Button(_, false));
+        let lets_go = match call {
+            Call::Key(_, pressed) | Call::Button(_, pressed) => !pressed,
+            Call::Touch(kind, ..) => matches!(kind, touch::END | touch::CANCEL),
+            Call::At(..) | Call::By(..) => false,
+        };
         if self.queue.len() < if lets_go { OVERFULL } else { FULL } {
             self.queue.push_back(call);
         }
@@ -163,6 +187,7 @@ fn message(call: Call, owner: Option<&str>, path: &str) -> zbus::Result<Message>
         Call::Button(_, pressed) => (MOUSE, verb(pressed)),
         Call::At(..) => (MOUSE, "SetAbsPosition"),
         Call::By(..) => (MOUSE, "RelMotion"),
+        Call::Touch(..) => (MULTI_TOUCH, "SendEvent"),
     };
     let mut builder = Message::method_call(path, member)
         .interface(interface)
@@ -174,6 +199,9 @@ fn message(call: Call, owner: Option<&str>, path: &str) -> zbus::Result<Message>
         Call::Key(number, _) | Call::Button(number, _) => builder.build(&number),
         Call::At(x, y) => builder.build(&(x, y)),
         Call::By(dx, dy) => builder.build(&(dx, dy)),
+        Call::Touch(kind, finger, (x, y)) => {
+            builder.build(&(kind, u64::from(finger), f64::from(x), f64::from(y)))
+        }
     }
 }
 

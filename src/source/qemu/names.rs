@@ -7,6 +7,8 @@ pub(super) const CONSOLE_PATH: &str = "/org/qemu/Display1/Console_";
 pub(super) const CONSOLE: &str = "org.qemu.Display1.Console";
 pub(super) const KEYBOARD: &str = "org.qemu.Display1.Keyboard";
 pub(super) const MOUSE: &str = "org.qemu.Display1.Mouse";
+/// Since QEMU 8.1.
+pub(super) const MULTI_TOUCH: &str = "org.qemu.Display1.MultiTouch";
 /// Both ends have one.
 pub(super) const CLIPBOARD_PATH: &str = "/org/qemu/Display1/Clipboard";
 pub(super) const CLIPBOARD: &str = "org.qemu.Display1.Clipboard";

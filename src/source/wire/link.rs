@@ -14,10 +14,10 @@ use wayland_client::{Connection, Proxy};
 use super::acks::Acks;
 use super::console::{Console, Fault};
 use super::sentence;
-use crate::frame::{Input, SizeHint, StorageId};
+use crate::frame::{Input, SizeHint, StorageId, Touch};
 use crate::port::SourceEvent;
 use crate::protocol::client::guest_buffer_v1::GuestBufferV1;
-use crate::protocol::client::guest_console_v1::{self, GuestConsoleV1, State};
+use crate::protocol::client::guest_console_v1::{self, GuestConsoleV1, State, Touch as Kind};
 use crate::protocol::client::guest_scanout_manager_v1::{self, GuestScanoutManagerV1};
 use crate::protocol::{MANAGER, SIDE_MAX, VERSION};
 use crate::source::{CONSOLE_GONE, NO_FDS, out_of_fds};
@@ -182,6 +182,15 @@ impl Link {
             Input::Button { code, pressed } => console.button(code, state(pressed)),
             Input::PointerBy { dx, dy } => console.pointer_by(dx, dy),
             Input::Wheel { dx, dy } => console.wheel(dx, dy),
+            Input::Touch { finger, how } => {
+                let (kind, x, y) = match how {
+                    Touch::Down { x, y } => (Kind::Down, x, y),
+                    Touch::Motion { x, y } => (Kind::Motion, x, y),
+                    Touch::Up => (Kind::Up, 0, 0),
+                    Touch::Cancel => (Kind::Cancel, 0, 0),
+                };
+                console.touch(kind, finger, x, y);
+            }
         });
     }
 
