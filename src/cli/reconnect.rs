@@ -67,7 +67,7 @@ impl Reconnect {
         let (tries, why) = &self.failed;
         if *tries > 0 {
             let times = if *tries == 1 { "once" } else { &format!("{tries} times") };
-            lines.push(Line::Text(format!("Tried {times}: {}", sentence(why))));
+            lines.extend([Line::Gap, Line::Text(sentence(&format!("tried {times}: {why}")))]);
         }
         Panel { note: "reconnecting…".to_owned(), lines }
     }

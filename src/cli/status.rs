@@ -85,8 +85,19 @@ pub(super) fn sentence(words: &str) -> String {
     let mut rest = words.chars();
     let first = rest.next().map(|first| first.to_uppercase().chain(rest).collect::<String>());
     let mut sentence = first.unwrap_or_default();
-    if !sentence.ends_with('.') {
+    if !sentence.ends_with(['.', '?', '!']) {
         sentence.push('.');
     }
     sentence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_become_a_sentence() {
+        assert_eq!(sentence("the backend is gone"), "The backend is gone.");
+        assert_eq!(sentence("is it running?"), "Is it running?");
+    }
 }
