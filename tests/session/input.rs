@@ -350,7 +350,7 @@ fn focus(server: &mut Server, mods: u32) {
 
 #[test]
 fn locks_that_differ_are_pressed_once_when_the_window_gets_the_keyboard() {
-    let (mut stage, _memory) = shown_by(FakeVm { leds: 2, ..VM });
+    let (mut stage, _memory) = shown_by(FakeVm { leds: Some(2), ..VM });
     stage.until("QEMU's word", |stage| stage.log.has(Seen::Leds).then_some(()));
     let comes = |server: &mut Server| {
         server.keymap(true);
@@ -390,7 +390,7 @@ fn locks_that_differ_are_pressed_once_when_the_window_gets_the_keyboard() {
 
 #[test]
 fn without_a_keymap_keys_arrive_and_no_lock_is_touched() {
-    let (mut stage, _memory) = shown();
+    let (mut stage, _memory) = shown_by(FakeVm { leds: Some(0), ..VM });
     stage.until("QEMU's word", |stage| stage.log.has(Seen::Leds).then_some(()));
     let comes = |server: &mut Server| {
         server.keymap(false);

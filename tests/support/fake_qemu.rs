@@ -59,8 +59,8 @@ pub(crate) struct FakeVm {
     pub(crate) refuses: Option<&'static str>,
     /// Whether its mouse takes a place.
     pub(crate) absolute: bool,
-    /// Its keyboard's LEDs: Scroll 1, Num 2, Caps 4.
-    pub(crate) leds: u32,
+    /// Its keyboard's LEDs, if it says them: Scroll 1, Num 2, Caps 4.
+    pub(crate) leds: Option<u32>,
     /// The optional interfaces that this version of QEMU knows.
     pub(crate) knows: &'static [&'static str],
 }
@@ -73,7 +73,7 @@ pub(crate) const VM: FakeVm = FakeVm {
     consoles: &["Graphic"],
     refuses: None,
     absolute: true,
-    leds: 0,
+    leds: None,
     knows: &[MAP, DMABUF2],
 };
 
@@ -310,7 +310,8 @@ async fn serve(
                 connection.reply(&header, &mouse).await.unwrap();
             }
             ("GetAll", Some(vm), Some(_)) if is_about(&call, "Keyboard") => {
-                let keyboard = HashMap::from([("Modifiers", Variant::new(vm.leds))]);
+                let keyboard = vm.leds.map(|leds| ("Modifiers", Variant::new(leds)));
+                let keyboard: HashMap<_, _> = keyboard.into_iter().collect();
                 connection.reply(&header, &keyboard).await.unwrap();
             }
             ("GetAll", Some(vm), Some(id)) => {
