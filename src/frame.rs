@@ -334,6 +334,18 @@ pub enum Pointing {
     Relative,
 }
 
+/// Whether a guest is heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sound {
+    /// Nobody asks for it.
+    #[default]
+    Off,
+    /// It isn't, for now.
+    Muted,
+    /// It is.
+    On,
+}
+
 /// What one clipboard, the host's or the guest's, has to do with the other. Only text passes, and only
 /// when somebody pastes it.
 #[derive(Debug)]

@@ -34,6 +34,8 @@ pub mod scanout;
 pub mod serve;
 pub mod session;
 pub mod sink;
+#[cfg(feature = "audio")]
+mod sound;
 pub mod source;
 pub mod sys;
 #[cfg(feature = "wayland")]

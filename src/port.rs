@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frame::{
     BufferId, Clipboard, Cursor, Damage, Device, Input, Layout, Leds, Pointing, Rect, SizeHint,
-    Storage, StorageId, Transform,
+    Sound, Storage, StorageId, Transform,
 };
 pub use crate::frame::{CommitId, ImportId, Swap, TARGETS};
 
@@ -26,6 +26,8 @@ pub trait Source {
     fn resize(&mut self, _hint: &SizeHint) {}
     /// What happened at the host's clipboard. Sources whose guest has none drop it.
     fn clipboard(&mut self, _happened: Clipboard) {}
+    /// Whether the guest is heard from now on; at first it isn't. Sources without sound drop it.
+    fn set_sound(&mut self, _sound: Sound) {}
     /// The session has dropped every fd of this storage, and nothing of ours reads it. It may be one
     /// that an earlier source of the session announced.
     fn retired(&mut self, _storage: StorageId) {}

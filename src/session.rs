@@ -15,6 +15,7 @@ mod latency;
 mod resize;
 #[cfg(feature = "wayland")]
 mod screenshot;
+mod sound;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -26,7 +27,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use tracing::debug;
 
-use crate::frame::{CommitId, SizeHint, Storage, StorageId, UpdateId};
+use crate::frame::{CommitId, SizeHint, Sound, Storage, StorageId, UpdateId};
 use crate::port::{Ack, Buffer, Sink, Source, Verdict};
 pub use crate::scanout::{Config, Mode, Present, Why};
 use crate::scanout::{Counts, Input, Machine, Output, SinkId, Time};
@@ -99,6 +100,7 @@ pub struct Session<K> {
     host_text: Option<bool>,
     /// The last commit is of the present source, and nothing has blanked it.
     live: bool,
+    sound: Sound,
     lost: Option<String>,
     closed: Option<Option<String>>,
     commits: VecDeque<(CommitId, Time)>,
@@ -131,6 +133,7 @@ impl<K: Sink> Session<K> {
             held: Held::default(),
             host_text: None,
             live: false,
+            sound: Sound::Off,
             lost: None,
             closed: None,
             commits: VecDeque::with_capacity(TIMED_COMMITS_MAX),

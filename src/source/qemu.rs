@@ -4,6 +4,11 @@
 //! through a mailbox to the session's thread; verdicts come back through [`acks`].
 
 mod acks;
+#[cfg(feature = "audio")]
+mod audio;
+#[cfg(not(feature = "audio"))]
+#[path = "qemu/no_audio.rs"]
+mod audio;
 mod clipboard;
 mod devices;
 mod input;
@@ -22,6 +27,7 @@ mod watch;
 use std::future::Future;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -41,11 +47,11 @@ use self::pixels::Painter;
 use self::resize::Resize;
 use self::screen::{Letter, Screen};
 use self::vm::{Console, Vm, failed};
-use self::wait::{Bell, beside, try_both, unless_rung};
+use self::wait::{Bell, all, beside, try_both, unless_rung};
 pub(super) use self::watch::watch;
 use super::mailbox::Mailbox;
 use super::{Bus, ConsoleInfo, NO_FDS, Opened, Options, SourceError, Uri};
-use crate::frame::{Clipboard, Damage, Input, SizeHint};
+use crate::frame::{Clipboard, Damage, Input, SizeHint, Sound};
 use crate::port::{Ack, Source, SourceEvent};
 
 /// Where QEMU is.
@@ -73,6 +79,7 @@ struct QemuSource {
     resize: Arc<Resize>,
     inputs: Arc<Inputs>,
     clipboard: Arc<Shared>,
+    audio: Arc<audio::Shared>,
     _thread: Thread,
 }
 
@@ -126,6 +133,10 @@ impl Source for QemuSource {
     fn clipboard(&mut self, happened: Clipboard) {
         self.clipboard.take(happened);
     }
+
+    fn set_sound(&mut self, sound: Sound) {
+        self.audio.want(sound);
+    }
 }
 
 impl QemuSource {
@@ -152,6 +163,8 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
         Target::Linked(link, _) => Arc::clone(&link.clipboard),
         _ => Arc::default(),
     };
+    let audio = Arc::new(audio::Shared::default());
+    let heard = Arc::clone(&audio);
     let options = *options;
     let (console, thread) = on_thread(options.time_limit, move |tell| {
         let target = through_qmp(target, options.time_limit);
@@ -172,13 +185,22 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
                 clipboard::serve(shared, &claim, link.clone(), owner.clone(), Arc::clone(&letters));
             let (of, mailbox) = (link.clone(), Arc::clone(&letters));
             let devices = Devices { link: of, owner: owner.clone(), console: number, mailbox };
-            // On the heap: all of them would overflow a thread's stack in builds for debugging.
-            let devices = Box::pin(beside(devices.clone().mouse(), devices.leds()));
+            let sound = heard.serve(&link, owner.as_deref());
             let display = serve(stream, letters, &options);
-            beside(beside(beside(beside(display, resizing), input), devices), text).await;
+            // On the heap: all of them would overflow a thread's stack in builds for debugging.
+            let others: [Pin<Box<dyn Future<Output = ()>>>; 6] = [
+                Box::pin(resizing),
+                Box::pin(input),
+                Box::pin(devices.clone().mouse()),
+                Box::pin(devices.leds()),
+                Box::pin(text),
+                Box::pin(sound),
+            ];
+            beside(display, all(others)).await;
         }
     })?;
-    let source = QemuSource { mailbox, painter: None, resize, inputs, clipboard, _thread: thread };
+    let source =
+        QemuSource { mailbox, painter: None, resize, inputs, clipboard, audio, _thread: thread };
     Ok(Opened { source: Box::new(source), console })
 }
 

@@ -4,6 +4,7 @@ use clap::{Args, ValueEnum};
 
 use crate::cli::exit::Failure;
 use crate::cli::{Common, PresentArg, URIS};
+use crate::frame::Sound;
 use crate::sink::wayland::{Content, Fit, Hotkeys, WindowOptions};
 use crate::source::Uri;
 use crate::sys::take_variable;
@@ -30,6 +31,7 @@ Hotkeys:
   fullscreen  F11          as large as the screen; or as before
   hud         F12          frames a second, direct or copied and why, latencies; or no longer
   screenshot  Ctrl+Alt+S   the guest's picture, into your folder for pictures
+  mute        Ctrl+Alt+M   the guest is not heard; or is again
 
 --hotkey ACTION=KEYS changes one: modifiers (ctrl, alt, altgr, shift, super) and a key, joined by +,
 or none, so that the guest has the key; grab=none grabs nothing. Keys are places on the keyboard and
@@ -80,6 +82,12 @@ pub(in crate::cli) struct ViewArgs {
     /// Keep the guest's clipboard and the host's apart
     #[arg(long)]
     no_clipboard: bool,
+    /// Don't play what the guest plays
+    #[arg(long)]
+    no_audio: bool,
+    /// Begin without its sound; the hotkey `mute` takes that back
+    #[arg(long, conflicts_with = "no_audio")]
+    mute: bool,
     /// When the virtual machine goes away, keep the window with its last picture, and show it again when it is back
     #[arg(long)]
     pub(super) reconnect: bool,
@@ -145,6 +153,15 @@ fn activation() -> Option<String> {
 }
 
 impl ViewArgs {
+    /// Whether the guest is heard.
+    pub(super) fn sound(&self) -> Sound {
+        match (self.no_audio, self.mute) {
+            (true, _) => Sound::Off,
+            (false, true) => Sound::Muted,
+            (false, false) => Sound::On,
+        }
+    }
+
     pub(super) fn uris(&self) -> Result<Vec<Uri>, Failure> {
         self.uris.iter().map(|uri| uri.parse().map_err(Failure::usage)).collect()
     }

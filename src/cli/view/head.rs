@@ -8,7 +8,7 @@ use crate::cli::reconnect::{self, Reconnect};
 use crate::cli::screenshot::Screenshots;
 use crate::cli::stats::Reporter;
 use crate::cli::status::Status;
-use crate::frame::{Size, SizeHint};
+use crate::frame::{Size, SizeHint, Sound};
 use crate::session::{Config, Options, Session, Turn};
 use crate::sink::wayland::{Action, WaylandSink, WindowOptions};
 use crate::source::{self, Opened, Uri};
@@ -52,6 +52,10 @@ impl<'a> Head<'a> {
         let mut session = Session::new(source, sink, options);
         if console.head > 0 && console.is_dark() {
             session.ask_size(SizeHint { size: FIRST_SIZE, mm: None });
+        }
+        // The heads of one virtual machine have one sound.
+        if !args.all || console.head == 0 {
+            session.set_sound(args.sound());
         }
         let mut hud = Hud::new(&console);
         if args.hud {
@@ -111,6 +115,11 @@ impl<'a> Head<'a> {
             match action {
                 Action::Hud => hud.toggle(session),
                 Action::Screenshot => screenshots.take(session, name),
+                Action::Mute => match session.sound() {
+                    Sound::On => session.set_sound(Sound::Muted),
+                    Sound::Muted => session.set_sound(Sound::On),
+                    Sound::Off => {}
+                },
                 // The window's own.
                 Action::Grab | Action::Fullscreen => {}
             }

@@ -16,14 +16,17 @@ pub enum Action {
     Hud,
     /// Writes the guest's picture into a file.
     Screenshot,
+    /// Lets the guest be heard or not.
+    Mute,
 }
 
 /// Each action, what it is called, and its keys where nobody wants others.
-const ACTIONS: [(Action, &str, &str); 4] = [
+const ACTIONS: [(Action, &str, &str); 5] = [
     (Action::Grab, "grab", "ctrl+alt+g"),
     (Action::Fullscreen, "fullscreen", "f11"),
     (Action::Hud, "hud", "f12"),
     (Action::Screenshot, "screenshot", "ctrl+alt+s"),
+    (Action::Mute, "mute", "ctrl+alt+m"),
 ];
 
 impl Action {
@@ -256,7 +259,10 @@ mod tests {
     fn what_is_wrong_is_said_with_what_would_be_right() {
         for (word, says) in [
             ("grab", "ACTION=KEYS"),
-            ("foo=f1", "unknown hotkey \"foo\"; there are: grab, fullscreen, hud, screenshot"),
+            (
+                "foo=f1",
+                "unknown hotkey \"foo\"; there are: grab, fullscreen, hud, screenshot, mute",
+            ),
             ("=f1", "unknown hotkey \"\""),
             ("grab=hyper+g", "unknown modifier \"hyper\"; there are: ctrl, alt"),
             ("grab=ctrl+foo", "unknown key \"foo\""),

@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_is_freed_is_the_guests() {
-        let words = ["grab=none", "fullscreen=none", "hud=none", "screenshot=none"];
+        let words = ["grab=none", "fullscreen=none", "hud=none", "screenshot=none", "mute=none"];
         let mut keys = Keys::new(Hotkeys::changed(words).unwrap());
         for code in [29, 56, 34, 31, 87, 88] {
             assert_eq!(keys.key(code, true), Meaning::Guest(code));

@@ -124,7 +124,7 @@ impl State {
                 self.set_grabbed(!self.seat.grab.grabbed(), qh);
             }
             Action::Fullscreen => self.window.iter().for_each(Window::toggle_fullscreen),
-            Action::Hud | Action::Screenshot => {
+            Action::Hud | Action::Screenshot | Action::Mute => {
                 if self.seat.wanted.len() < WANTED_MAX {
                     self.seat.wanted.push_back(action);
                     self.events.push_back(SinkEvent::Wanted);

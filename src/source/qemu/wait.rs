@@ -1,7 +1,7 @@
 //! The little of async that the connection's thread needs.
 
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -53,6 +53,18 @@ pub(super) async fn beside<T>(work: impl Future<Output = T>, other: impl Future<
         work.as_mut().poll(cx)
     })
     .await
+}
+
+/// All of them at the same time.
+pub(super) async fn all<const N: usize>(works: [Pin<Box<dyn Future<Output = ()> + '_>>; N]) {
+    let mut works = works.map(Some);
+    poll_fn(|cx| {
+        for work in &mut works {
+            work.take_if(|work| work.as_mut().poll(cx).is_ready());
+        }
+        if works.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 /// Both at the same time; the first error ends it.
