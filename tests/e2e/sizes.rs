@@ -1,5 +1,7 @@
 //! In a real desktop at several scales: a pixel of the guest's is a pixel of the screen's, and a Linux
-//! guest follows the size of its window.
+//! guest follows the size of its window. What FANLIGHT_PICTURES names gets the README's picture of it.
+
+use std::path::Path;
 
 use fanlight_stage::guests::{Guests, Paint};
 use fanlight_stage::line::{Command, Report};
@@ -135,6 +137,9 @@ impl Linux {
         self.qemu.line.tell(&Command::Second(77), soon())?;
         let known = [frame, 77].map(|frame| pattern::expected(frame, half.0, half.1));
         await_parts(&mut sway, "two heads", &[&known[0], &known[1]])?;
+        if let Some(folder) = std::env::var_os("FANLIGHT_PICTURES") {
+            picture::save(&sway.screenshot()?, &Path::new(&folder).join("two-heads.png"))?;
+        }
         let titles: Vec<_> = sway.windows()?.into_iter().map(|window| window.title).collect();
         println!("the windows: {titles:?}");
         if titles.len() != 2 || titles[0] == titles[1] {
