@@ -149,7 +149,6 @@ const TESTS: &[Test] = &[
     linux("a_change_of_mode_is_followed_while_viewing", linux::mode_while_viewing),
     linux("desktop_resized_window_changes_the_guests_mode", sizes::follows),
     linux("desktop_two_heads_have_a_window_each", sizes::heads),
-    linux("input_keys_are_the_same_on_a_ps2_keyboard", input::keyboard::ps2),
     linux("input_keys_are_the_same_on_a_virtio_keyboard", input::keyboard::virtio),
     linux("input_keys_stand_for_others_and_are_lifted", input::keyboard::stand_ins_and_focus),
     linux(
@@ -160,6 +159,7 @@ const TESTS: &[Test] = &[
     linux("input_shortcuts_are_the_guests_while_grabbed", input::grab::shortcuts),
     linux("input_mouse_is_locked_and_let_go", input::grab::relative),
     linux("input_view_only_passes_nothing", input::keyboard::view_only),
+    long("input_keys_are_the_same_on_a_ps2_keyboard", input::keyboard::ps2),
     long("still_linux_gl_on_without_blob", linux::long_gl_on),
     long("still_linux_gl_off_blob", linux::long_gl_off_blob),
     long("still_linux_gl_off_without_blob", linux::long_gl_off),

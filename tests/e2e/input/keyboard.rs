@@ -42,14 +42,17 @@ const KEYS: [RangeInclusive<u32>; 14] = [
 /// Those that a PC's keyboard hasn't: line feed, and what Korean and Sun's keyboards have.
 const NOT_PS2: [RangeInclusive<u32>; 3] = [101..=101, 122..=123, 129..=139];
 
-/// Types one key after the other while the viewer has grabbed, so that no key is anybody else's.
+/// So many keys are typed before the guest is heard: as many as the queue of a PC's keyboard holds.
+const AT_ONCE: usize = 4;
+
+/// Types the keys while the viewer has grabbed, so that no key is anybody else's.
 fn type_all(mut desk: Desk, device: Device, but: &[RangeInclusive<u32>]) -> Result<()> {
     desk.grab(device)?;
-    for code in KEYS.into_iter().flatten() {
-        if !but.iter().any(|keys| keys.contains(&code)) {
-            desk.keyboard.chord(&[code])?;
-            desk.expect(device, &taps(&[code]))?;
-        }
+    let has = |code: &u32| !but.iter().any(|keys| keys.contains(code));
+    let codes: Vec<u32> = KEYS.into_iter().flatten().filter(has).collect();
+    for codes in codes.chunks(AT_ONCE) {
+        codes.iter().try_for_each(|&code| desk.keyboard.chord(&[code]))?;
+        desk.expect(device, &taps(codes))?;
     }
     desk.finish(device)
 }
