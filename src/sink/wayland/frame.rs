@@ -106,7 +106,10 @@ impl Frame {
     ) {
         let ours = configure.decoration_mode == DecorationMode::Client;
         match &mut self.stage {
-            Stage::None if ours => self.ask(toplevel.wl_surface(), connection, qh),
+            // As large as the screen it has none, and nothing is to be waited for.
+            Stage::None if ours && !configure.is_fullscreen() => {
+                self.ask(toplevel.wl_surface(), connection, qh);
+            }
             Stage::None | Stage::Asked | Stage::Failed => {}
             Stage::Ours(frame) => {
                 frame.set_hidden(!ours);
