@@ -43,7 +43,7 @@ pub(crate) struct Format {
 
 impl Format {
     /// Bytes a frame.
-    fn frame(&self) -> usize {
+    pub(crate) fn frame(&self) -> usize {
         usize::from(self.bits / 8) * usize::from(self.channels)
     }
 

@@ -1,26 +1,22 @@
 //! Against a **fake** of a sound server, for what a real one won't do on demand.
 
-use std::io::{BufReader, Read};
+#[path = "../../tests/support/fake_sound.rs"]
+mod fake_sound;
+
+use std::io::Read;
 use std::os::unix::net::UnixStream;
 use std::sync::mpsc::{Receiver, channel};
 
 use pulseaudio::protocol::{
-    AuthReply, Command, CreatePlaybackStreamReply, MAX_VERSION, PulseError, Request,
-    SetClientNameReply, Volume, read_command_message, read_descriptor, write_ack_message,
-    write_command_message, write_error, write_reply_message,
+    Command, MAX_VERSION, PulseError, write_ack_message, write_command_message, write_error,
 };
 
 use super::server::SoundError;
 use super::*;
+use fake_sound::{CHANNEL, Server};
 
 const STEREO: Format =
     Format { bits: 16, signed: true, float: false, big_endian: false, rate: 48_000, channels: 2 };
-const CHANNEL: u32 = 5;
-
-/// The server's end of one connection.
-struct Server {
-    socket: BufReader<UnixStream>,
-}
 
 /// A player, and its connections as it makes them.
 fn player(format: Format) -> (Player, Receiver<UnixStream>) {
@@ -33,60 +29,8 @@ fn player(format: Format) -> (Player, Receiver<UnixStream>) {
     (Player::with(format, Box::new(connect)).unwrap().unwrap(), told)
 }
 
-impl Server {
-    fn next(connections: &Receiver<UnixStream>) -> Self {
-        Self { socket: BufReader::new(connections.recv().unwrap()) }
-    }
-
-    fn command(&mut self) -> (u32, Command) {
-        read_command_message(&mut self.socket, MAX_VERSION).unwrap()
-    }
-
-    /// Answers until there is a stream, for which there is so much room.
-    fn accept(&mut self, room: u32) {
-        let (serial, command) = self.command();
-        assert!(matches!(command, Command::Auth(_)), "{command:?}");
-        let reply = AuthReply { version: MAX_VERSION, ..AuthReply::default() };
-        write_reply_message(self.socket.get_mut(), serial, &reply, MAX_VERSION).unwrap();
-        let (serial, command) = self.command();
-        assert!(matches!(command, Command::SetClientName(_)), "{command:?}");
-        let reply = SetClientNameReply { client_id: 1 };
-        write_reply_message(self.socket.get_mut(), serial, &reply, MAX_VERSION).unwrap();
-        let (serial, command) = self.command();
-        let Command::CreatePlaybackStream(params) = command else { panic!("{command:?}") };
-        assert_eq!(params.sample_spec.channels, params.channel_map.num_channels());
-        let reply = CreatePlaybackStreamReply {
-            channel: CHANNEL,
-            requested_bytes: room,
-            sample_spec: params.sample_spec,
-            channel_map: params.channel_map,
-            ..CreatePlaybackStreamReply::default()
-        };
-        write_reply_message(self.socket.get_mut(), serial, &reply, MAX_VERSION).unwrap();
-    }
-
-    fn request(&mut self, length: u32) {
-        let request = Command::Request(Request { channel: CHANNEL, length });
-        write_command_message(self.socket.get_mut(), u32::MAX, &request, MAX_VERSION).unwrap();
-    }
-
-    /// The next samples, which are so many bytes.
-    fn samples(&mut self, bytes: usize) -> Vec<u8> {
-        let mut all = Vec::new();
-        while all.len() < bytes {
-            let head = read_descriptor(&mut self.socket).unwrap();
-            assert_eq!(head.channel, CHANNEL);
-            let mut block = vec![0; head.length as usize];
-            self.socket.read_exact(&mut block).unwrap();
-            all.extend(block);
-        }
-        assert_eq!(all.len(), bytes);
-        all
-    }
-
-    fn expect_end(&mut self) {
-        assert_eq!(self.socket.read(&mut [0; 64]).unwrap(), 0, "it hangs up");
-    }
+fn next(connections: &Receiver<UnixStream>) -> Server {
+    Server::at(connections.recv().unwrap())
 }
 
 #[test]
@@ -95,7 +39,7 @@ fn what_is_played_arrives_as_the_server_has_room_for_it() {
     let samples: Vec<u8> = (0..=255).cycle().take(4000).collect();
     player.set_playing(true);
     player.play(&samples);
-    let mut server = Server::next(&connections);
+    let mut server = next(&connections);
     server.accept(1000);
     assert_eq!(server.samples(1000), samples[..1000]);
     server.request(3);
@@ -122,7 +66,7 @@ fn nothing_is_asked_of_a_server_before_there_is_a_sound() {
     player.play(&[2; 400]);
     player.set_muted(Muted::There, false);
     player.play(&[3; 400]);
-    let mut server = Server::next(&connections);
+    let mut server = next(&connections);
     server.accept(400);
     assert_eq!(server.samples(400), [3; 400], "what was muted is heard by nobody");
     player.set_muted(Muted::Here, true);
@@ -133,7 +77,7 @@ fn nothing_is_asked_of_a_server_before_there_is_a_sound() {
 #[test]
 fn of_what_nobody_takes_the_newest_is_kept_and_nobody_waits() {
     let (player, connections) = player(STEREO);
-    let server = Server::next_of(&player, &connections);
+    let server = silent(&player, &connections);
     let most = STEREO.bytes_in(WAITING_MAX);
     for second in 0..3_u8 {
         player.play(&vec![second; 48_000 * 4]);
@@ -149,13 +93,11 @@ fn of_what_nobody_takes_the_newest_is_kept_and_nobody_waits() {
     drop(server);
 }
 
-impl Server {
-    /// One that was connected to and never answers.
-    fn next_of(player: &Player, connections: &Receiver<UnixStream>) -> Self {
-        player.set_playing(true);
-        player.play(&[0; 4]);
-        Self::next(connections)
-    }
+/// One that was connected to and never answers.
+fn silent(player: &Player, connections: &Receiver<UnixStream>) -> Server {
+    player.set_playing(true);
+    player.play(&[0; 4]);
+    next(connections)
 }
 
 #[test]
@@ -164,12 +106,9 @@ fn how_loud_it_is_the_server_is_told() {
     player.set_playing(true);
     player.set_volume(&[255, 0, 7]);
     player.play(&[0; 4]);
-    let mut server = Server::next(&connections);
+    let mut server = next(&connections);
     server.accept(4000);
-    let (_, command) = server.command();
-    let Command::SetSinkInputVolume(said) = command else { panic!("{command:?}") };
-    let said: Vec<_> = said.volume.channels().iter().map(Volume::as_u32).collect();
-    assert_eq!(said, [0x10000, 0]);
+    assert_eq!(server.volume(), [0x10000, 0]);
     assert_eq!(server.samples(4), [0; 4]);
 }
 
@@ -233,7 +172,7 @@ fn a_server_that_refuses_lies_or_goes_is_left() {
     ];
     for does in all {
         let (player, connections) = player(STEREO);
-        let mut server = Server::next_of(&player, &connections);
+        let mut server = silent(&player, &connections);
         does(&mut server);
         drop(server);
         drop(player);

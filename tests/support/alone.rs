@@ -6,6 +6,16 @@ const ALONE: &str = "FANLIGHT_TEST_ALONE";
 
 /// Runs `test` in a process of its own. `module` and `name` are the calling test's.
 pub(crate) fn alone(module: &str, name: &str, test: impl FnOnce()) {
+    alone_with(module, name, &[], test);
+}
+
+/// The same with these variables in its environment.
+pub(crate) fn alone_with(
+    module: &str,
+    name: &str,
+    environment: &[(&str, &str)],
+    test: impl FnOnce(),
+) {
     if std::env::var_os(ALONE).is_some() {
         return test();
     }
@@ -15,8 +25,9 @@ pub(crate) fn alone(module: &str, name: &str, test: impl FnOnce()) {
         None => name.to_owned(),
     };
     let me = std::env::current_exe().unwrap();
-    let output =
-        Command::new(me).args(["--exact", &path, "--nocapture"]).env(ALONE, "1").output().unwrap();
+    let mut command = Command::new(me);
+    command.args(["--exact", &path, "--nocapture"]).env(ALONE, "1");
+    let output = command.envs(environment.iter().copied()).output().unwrap();
     let [said, complained] = [&output.stdout, &output.stderr].map(|s| String::from_utf8_lossy(s));
     // That it was skipped counts where it is read.
     let lines = said.lines().chain(complained.lines());

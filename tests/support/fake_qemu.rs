@@ -7,13 +7,14 @@
 // Each test crate uses its own part of it.
 #![allow(dead_code)]
 
+#[path = "fake_listener.rs"]
+pub(crate) mod listener;
+
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::num::NonZeroU32;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
@@ -21,16 +22,16 @@ use std::time::Duration;
 
 use fanlight::frame::Memory;
 use fanlight::sys::{self, ClassifyError, Identity};
-use futures_core::Stream;
 use zbus::connection::Builder;
 use zbus::message::{Flags, Type};
-use zbus::{Connection, DynamicType, Guid, Message, MessageStream, OwnedVariant, Variant};
+use zbus::{Connection, Guid, Message, Variant};
+
+use listener::{FakeListener, PROPERTIES, get_all, next};
 
 pub(crate) const LISTENER: &str = "org.qemu.Display1.Listener";
 pub(crate) const MAP: &str = "org.qemu.Display1.Listener.Unix.Map";
 pub(crate) const DMABUF2: &str = "org.qemu.Display1.Listener.Unix.ScanoutDMABUF2";
 const PATH: &str = "/org/qemu/Display1/Listener";
-const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Says of memfds that they are udmabufs.
@@ -61,6 +62,8 @@ pub(crate) struct FakeVm {
     pub(crate) absolute: bool,
     /// Its keyboard's LEDs, if it says them: Scroll 1, Num 2, Caps 4.
     pub(crate) leds: Option<u32>,
+    /// Whether it has `-audiodev dbus`; then `fake_audio.rs` answers for it.
+    pub(crate) audio: bool,
     /// The optional interfaces that this version of QEMU knows.
     pub(crate) knows: &'static [&'static str],
 }
@@ -74,14 +77,13 @@ pub(crate) const VM: FakeVm = FakeVm {
     refuses: None,
     absolute: true,
     leds: None,
+    audio: false,
     knows: &[MAP, DMABUF2],
 };
 
-/// A listener that a client has registered with the fake.
+/// A listener that a client has registered with the fake, for a console's picture.
 pub(crate) struct FakeQemu {
-    connection: Connection,
-    received: Receiver<Message>,
-    early: HashMap<NonZeroU32, Message>,
+    listener: FakeListener,
     /// The optional interfaces that both sides know.
     pub(crate) optional: Vec<String>,
     /// Which console it was registered with, and of which VM.
@@ -259,10 +261,6 @@ pub(crate) fn bus_of(path: &Path, vms: Arc<Members>) -> FakeQemus {
     FakeQemus(told, did, come)
 }
 
-async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Message>> {
-    poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
-}
-
 /// Serves one client until it goes away.
 async fn serve(
     stream: UnixStream,
@@ -373,6 +371,7 @@ async fn serve(
             }
             // Whoever has our connection answers (`fake_clipboard.rs`).
             _ if path == "/org/qemu/Display1/Clipboard" => {}
+            (_, Some(vm), None) if vm.audio && path == "/org/qemu/Display1/Audio" => {}
             _ => {
                 let name = "org.freedesktop.DBus.Error.UnknownMethod";
                 connection.reply_error(&header, name, &member).await.unwrap();
@@ -406,29 +405,34 @@ fn of_console(vm: &FakeVm, id: usize) -> HashMap<&'static str, Variant<'static>>
     ])
 }
 
+impl Deref for FakeQemu {
+    type Target = FakeListener;
+
+    fn deref(&self) -> &FakeListener {
+        &self.listener
+    }
+}
+
+impl DerefMut for FakeQemu {
+    fn deref_mut(&mut self) -> &mut FakeListener {
+        &mut self.listener
+    }
+}
+
 impl FakeQemu {
     async fn over(fd: OwnedFd, vm: &FakeVm, console: usize, sizes: Receiver<Wanted>) -> Self {
-        let builder = Builder::unix_stream(UnixStream::from(fd));
-        let builder = builder.server(Guid::generate()).p2p();
-        let mut stream = builder.build_message_stream().await.unwrap();
+        let stream = listener::authenticate(fd).await;
         let connection = Connection::from(&stream);
-        let properties = get_all(&connection, LISTENER).await;
+        let properties = get_all(&connection, PATH, LISTENER).await;
         let theirs: Vec<String> = properties["Interfaces"].try_clone().unwrap().try_into().unwrap();
         let optional: Vec<_> =
             theirs.into_iter().filter(|name| vm.knows.contains(&name.as_str())).collect();
         for interface in &optional {
-            get_all(&connection, interface).await;
+            get_all(&connection, PATH, interface).await;
         }
-        let (tell, received) = channel();
-        thread::spawn(move || {
-            zbus::block_on(async {
-                while let Some(Ok(message)) = next(&mut stream).await {
-                    let _ = tell.send(message);
-                }
-            });
-        });
         let registered = (vm.owner.to_owned(), console.try_into().unwrap());
-        Self { connection, received, early: HashMap::new(), optional, registered, sizes }
+        let listener = FakeListener::new(stream, PATH);
+        Self { listener, optional, registered, sizes }
     }
 
     /// The next size that is wanted.
@@ -441,84 +445,8 @@ impl FakeQemu {
         self.sizes.try_recv().is_ok()
     }
 
-    /// Sends a call, and returns its serial number without waiting.
-    pub(crate) fn send<B>(&self, interface: &str, member: &str, body: &B) -> NonZeroU32
-    where
-        B: serde::Serialize + DynamicType,
-    {
-        let builder = Message::method_call(PATH, member).interface(interface);
-        self.send_message(&builder.build(body).unwrap())
-    }
-
-    /// Sends a message as it is.
-    pub(crate) fn send_message(&self, message: &Message) -> NonZeroU32 {
-        zbus::block_on(self.connection.send(message)).unwrap();
-        message.primary_header().serial_num()
-    }
-
-    /// The reply to a call: `Err` is an error's name and text.
-    pub(crate) fn reply(&mut self, serial: NonZeroU32) -> Result<Message, (String, String)> {
-        let reply = loop {
-            if let Some(reply) = self.early.remove(&serial) {
-                break reply;
-            }
-            let message = self.received.recv_timeout(PATIENCE).expect("no reply came");
-            if let Some(to) = message.header().reply_serial() {
-                self.early.insert(to, message);
-            }
-        };
-        match reply.message_type() {
-            Type::Error => {
-                let name = reply.header().error_name().unwrap().to_string();
-                Err((name, reply.body().deserialize().unwrap_or_default()))
-            }
-            _ => Ok(reply),
-        }
-    }
-
-    /// Sends a call and waits for its reply.
-    pub(crate) fn call<B>(
-        &mut self,
-        interface: &str,
-        member: &str,
-        body: &B,
-    ) -> Result<Message, (String, String)>
-    where
-        B: serde::Serialize + DynamicType,
-    {
-        let serial = self.send(interface, member, body);
-        self.reply(serial)
-    }
-
-    /// Whether a call has its reply already: everything sent until now was handled.
-    pub(crate) fn is_replied(&mut self, serial: NonZeroU32) -> bool {
-        self.call("org.freedesktop.DBus.Peer", "Ping", &()).unwrap();
-        self.early.contains_key(&serial)
-    }
-
-    /// Whether the client is still there.
-    pub(crate) fn answers(&mut self) -> bool {
-        self.call("org.freedesktop.DBus.Peer", "Ping", &()).is_ok()
-    }
-
-    /// Waits until the client has closed the connection.
-    pub(crate) fn wait_closed(&self) {
-        loop {
-            match self.received.recv_timeout(PATIENCE) {
-                Ok(_) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
-                Err(RecvTimeoutError::Timeout) => panic!("the connection stays open"),
-            }
-        }
-    }
-
     /// Dies as a killed process does.
     pub(crate) fn kill(self) {
-        zbus::block_on(self.connection.close()).unwrap();
+        self.listener.kill();
     }
-}
-
-async fn get_all(connection: &Connection, interface: &str) -> HashMap<String, OwnedVariant> {
-    let call = connection.call_method(None::<&str>, PATH, Some(PROPERTIES), "GetAll", &interface);
-    call.await.unwrap().body().deserialize().unwrap()
 }

@@ -12,11 +12,11 @@ use zbus::connection::Builder;
 use zbus::message::{Flags, Type};
 use zbus::{Connection, Fd, Message, MessageStream, Variant};
 
-use super::listener::{Refusal, arguments, done, failed, refuse};
+use super::listener::{Refusal, arguments, done, failed, invalid, refuse};
 use super::names::{
     AUDIO, AUDIO_OUT, AUDIO_OUT_PATH, AUDIO_PATH, PEER, PROPERTIES, UNKNOWN_METHOD, UNKNOWN_OBJECT,
 };
-use super::wait::{Bell, try_both};
+use super::wait::{Bell, beside, try_both};
 use crate::frame::Sound;
 use crate::sound::{Format, Muted, Player};
 
@@ -63,6 +63,10 @@ async fn register(link: &Connection, owner: Option<&str>) -> zbus::Result<Messag
     Ok(stream)
 }
 
+async fn next(calls: &mut MessageStream) -> Option<zbus::Result<Message>> {
+    poll_fn(|cx| Pin::new(&mut *calls).poll_next(cx)).await
+}
+
 /// What the guest plays on, by QEMU's numbers.
 struct Voices<'a> {
     shared: &'a Shared,
@@ -76,7 +80,8 @@ impl<'a> Voices<'a> {
 
     async fn serve(mut self, mut calls: MessageStream) {
         let connection = Connection::from(&calls);
-        while let Some(call) = self.next(&mut calls).await {
+        // What is muted is so at once, whatever QEMU does.
+        while let Some(Ok(call)) = beside(next(&mut calls), self.obey()).await {
             if call.message_type() != Type::MethodCall {
                 continue;
             }
@@ -85,7 +90,7 @@ impl<'a> Voices<'a> {
                 continue;
             }
             let sent = match reply {
-                Ok(reply) => connection.send(&reply).await,
+                Ok(reply) => beside(connection.send(&reply), self.obey()).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = sent {
@@ -94,16 +99,13 @@ impl<'a> Voices<'a> {
         }
     }
 
-    async fn next(&self, calls: &mut MessageStream) -> Option<Message> {
-        poll_fn(|cx| {
-            while self.shared.bell.poll_heard(cx).is_ready() {
-                let muted = self.shared.wanted() != Sound::On;
-                self.players.values().for_each(|player| player.set_muted(Muted::Here, muted));
-            }
-            let received = Pin::new(&mut *calls).poll_next(cx);
-            received.map(|received| received.and_then(Result::ok))
-        })
-        .await
+    /// Does what the session wants, without end.
+    async fn obey(&self) {
+        loop {
+            poll_fn(|cx| self.shared.bell.poll_heard(cx)).await;
+            let muted = self.shared.wanted() != Sound::On;
+            self.players.values().for_each(|player| player.set_muted(Muted::Here, muted));
+        }
     }
 
     fn handle(&mut self, call: &Message) -> zbus::Result<Message> {
@@ -143,7 +145,7 @@ impl<'a> Voices<'a> {
 
     fn init(&mut self, call: &Message) -> Result<(), Refusal> {
         type Arguments = (u64, u8, bool, bool, u32, u8, u32, u32, bool);
-        let (voice, bits, signed, float, rate, channels, _, _, big_endian): Arguments =
+        let (voice, bits, signed, float, rate, channels, frame, _, big_endian): Arguments =
             arguments(call)?;
         if self.players.len() >= VOICES_MAX && !self.players.contains_key(&voice) {
             return Err(failed(format!("{VOICES_MAX} voices are heard already")));
@@ -152,6 +154,9 @@ impl<'a> Voices<'a> {
         tracing::debug!(voice, ?format, "the guest has a voice");
         let player = Player::new(format).map_err(|error| failed(error.to_string()))?;
         let player = player.ok_or_else(|| failed(format!("nobody can play {format:?}")))?;
+        if frame as usize != format.frame() {
+            return Err(failed(format!("{frame} bytes are no frame of {format:?}")));
+        }
         player.set_muted(Muted::Here, self.shared.wanted() != Sound::On);
         // QEMU says only later whether it is enabled, and to who comes late never.
         player.set_playing(true);
@@ -161,8 +166,7 @@ impl<'a> Voices<'a> {
 
     fn set_volume(&self, call: &Message) -> Result<(), Refusal> {
         let body = call.body();
-        let (voice, muted, volume): (u64, bool, &[u8]) =
-            body.deserialize().map_err(|error| failed(error.to_string()))?;
+        let (voice, muted, volume): (u64, bool, &[u8]) = body.deserialize().map_err(invalid)?;
         if let Some(player) = self.players.get(&voice) {
             player.set_muted(Muted::There, muted);
             player.set_volume(volume);
@@ -172,8 +176,7 @@ impl<'a> Voices<'a> {
 
     fn write(&self, call: &Message) -> Result<(), Refusal> {
         let body = call.body();
-        let (voice, samples): (u64, &[u8]) =
-            body.deserialize().map_err(|error| failed(error.to_string()))?;
+        let (voice, samples): (u64, &[u8]) = body.deserialize().map_err(invalid)?;
         if let Some(player) = self.players.get(&voice) {
             player.play(samples);
         }

@@ -340,7 +340,7 @@ where
 
 // By value, as `map_err` wants them.
 #[allow(clippy::needless_pass_by_value)]
-fn invalid(error: zbus::Error) -> Refusal {
+pub(super) fn invalid(error: zbus::Error) -> Refusal {
     (INVALID_ARGS, error.to_string())
 }
 
