@@ -140,7 +140,10 @@ fn the_pointer_is_where_it_points_in_the_picture() {
         ("Mouse.Release", 6, 0),
     ];
     told(&mut stage, points, &expected);
-    assert_eq!(stage.compositor.with(|server| server.seat.shape), Some((7, Shape::Default)));
+    stage.until("the arrow", |stage| {
+        let shape = stage.compositor.with(|server| server.seat.shape);
+        (shape == Some((7, Shape::Default))).then_some(())
+    });
 }
 
 #[test]
