@@ -1,13 +1,16 @@
-//! Text in panels: what they say is laid out and painted here, whoever shows it.
+//! Text in panels and title bars: what they say is laid out and painted here, whoever shows it.
 //!
-//! A font is looked for when the first panel is painted, and only that one is opened.
+//! A font is looked for when the first of them is painted, and only that one is opened.
 
 mod font;
 mod layout;
 mod paint;
+mod title;
 
 pub use font::{FindFont, find_font};
 pub use layout::{Page, Painter};
+pub(crate) use paint::{Colour, PIXEL, over};
+pub use title::Mask;
 
 /// What a panel says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

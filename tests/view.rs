@@ -11,6 +11,8 @@ mod said;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -256,4 +258,35 @@ fn a_compositor_without_windows_is_said() {
     for words in ["fanlight: ", "does not offer xdg_wm_base version 1", "`fanlight dump`"] {
         assert!(last.contains(words), "{said}");
     }
+}
+
+/// The desktop may hang, and what programs it has to be asked with: the window comes all the same, with a frame around it.
+#[test]
+fn a_desktop_that_hangs_keeps_no_window_away() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["dbus-send", "fc-match", "gdbus", "gsettings"] {
+        let path = folder.path().join(name);
+        std::fs::write(&path, "#!/bin/sh\nexec sleep infinity\n").unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    // Nobody ever answers there.
+    let bus = folder.path().join("bus");
+    let _listens = UnixListener::bind(&bus).unwrap();
+    let (compositor, stream) = Compositor::start(Script { frames: false, ..Script::default() });
+    fcntl_setfd(&stream, FdFlags::empty()).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_fanlight"))
+        .args(["view", "demo:"])
+        .env_clear()
+        .env("PATH", folder.path())
+        .env("DBUS_SESSION_BUS_ADDRESS", format!("unix:path={}", bus.display()))
+        .env("WAYLAND_SOCKET", stream.as_raw_fd().to_string())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    let mut view = View { child, compositor, answered: 0 };
+    view.frames(2);
+    view.compositor.wait("a frame", |server| (server.surfaces.frame().len() == 5).then_some(()));
+    view.close();
+    let (status, said) = view.ends();
+    assert_eq!(status.code(), Some(0), "{said}");
 }

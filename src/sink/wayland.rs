@@ -26,6 +26,7 @@ mod options;
 mod outputs;
 mod panels;
 mod seat;
+mod sheet;
 mod shown;
 mod sizing;
 mod sync;
@@ -45,6 +46,7 @@ use wayland_client::{Connection, EventQueue, QueueHandle};
 
 pub use connect::{Survey, WaylandError};
 pub use fit::Fit;
+pub use frame::{Button, Buttons, FindLook, Look, find_look};
 pub use hotkeys::{Action, Hotkey, HotkeyError, Hotkeys};
 pub use options::{Content, Means, WindowOptions};
 pub use sync::{OpenTimelines, Timeline, Timelines, kernel_timelines};
@@ -199,7 +201,7 @@ impl WaylandSink {
     fn talk(
         connection: &Connection,
         options: &WindowOptions,
-        Means { make_udmabuf, find_font, .. }: Means,
+        Means { make_udmabuf, find_font, find_look, .. }: Means,
     ) -> Result<(State, EventQueue<State>), WaylandError> {
         let (globals, mut queue) = registry_queue_init::<State>(connection)?;
         let qh = queue.handle();
@@ -229,7 +231,7 @@ impl WaylandSink {
             }
             None => None,
         };
-        let frame = Frame::new(&globals, &state.globals, &qh)?;
+        let frame = Frame::new(find_look, find_font);
         let window = Window::new(&state.globals, &qh, options, output, frame, find_font)?;
         if let Some(dmabuf) = &state.globals.dmabuf {
             Offer::subscribe(dmabuf, window.picture(), &qh);

@@ -185,7 +185,13 @@ impl Painter {
     }
 
     /// Text in one line, at most so wide, and its width.
-    fn piece(&mut self, kind: Kind, text: &str, metrics: Metrics, most: f32) -> (Buffer, f32) {
+    pub(super) fn piece(
+        &mut self,
+        kind: Kind,
+        text: &str,
+        metrics: Metrics,
+        most: f32,
+    ) -> (Buffer, f32) {
         let text: String =
             text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(CHARS_MAX).collect();
         let mut features = FontFeatures::new();

@@ -1,18 +1,18 @@
 //! Paints what is laid out: a dark, rounded, slightly transparent panel with light text on it.
 
-use cosmic_text::{SwashContent, SwashImage};
+use cosmic_text::{Buffer, SwashContent, SwashImage};
 
 use super::layout::{Kind, Page, Painter};
 use crate::frame::Size;
 
 /// Blue, green, red, alpha, the colours multiplied by the alpha: what Wayland calls ARGB8888.
-const PIXEL: usize = 4;
+pub(crate) const PIXEL: usize = 4;
 
 /// In logical pixels.
 const RADIUS: f32 = 9.0;
 
 /// Red, green, blue, alpha.
-type Colour = [u8; 4];
+pub(crate) type Colour = [u8; 4];
 
 const GROUND: Colour = [20, 21, 26, 222];
 const EDGE: Colour = [255, 255, 255, 26];
@@ -35,23 +35,34 @@ impl Painter {
         let mut canvas = Canvas { size: page.size, stride, out };
         canvas.panel(page.scale);
         for piece in &page.pieces {
-            for run in piece.text.layout_runs() {
-                for glyph in run.glyphs {
-                    let at = glyph.physical((piece.x, piece.y + run.line_y), 1.0);
-                    let image = self.glyphs.get_image(&mut self.fonts, at.cache_key);
-                    if let Some(image) = image {
-                        canvas.glyph(image, (at.x, at.y), piece.kind.colour());
-                    }
+            self.write(&piece.text, (piece.x, piece.y), piece.kind.colour(), &mut canvas);
+        }
+    }
+
+    /// Paints a text that is laid out, from that corner on.
+    pub(super) fn write(
+        &mut self,
+        text: &Buffer,
+        (x, y): (f32, f32),
+        colour: Colour,
+        canvas: &mut Canvas<'_>,
+    ) {
+        for run in text.layout_runs() {
+            for glyph in run.glyphs {
+                let at = glyph.physical((x, y + run.line_y), 1.0);
+                let image = self.glyphs.get_image(&mut self.fonts, at.cache_key);
+                if let Some(image) = image {
+                    canvas.glyph(image, (at.x, at.y), colour);
                 }
             }
         }
     }
 }
 
-struct Canvas<'a> {
-    size: Size,
-    stride: usize,
-    out: &'a mut [u8],
+pub(super) struct Canvas<'a> {
+    pub(super) size: Size,
+    pub(super) stride: usize,
+    pub(super) out: &'a mut [u8],
 }
 
 impl Canvas<'_> {
@@ -134,7 +145,7 @@ fn coverage(depth: f32) -> f32 {
 }
 
 /// Lays a colour over a pixel.
-fn over(pixel: &mut [u8; PIXEL], [red, green, blue, alpha]: Colour, cover: f32) {
+pub(crate) fn over(pixel: &mut [u8; PIXEL], [red, green, blue, alpha]: Colour, cover: f32) {
     let cover = cover * f32::from(alpha) / 255.0;
     for (below, above) in pixel.iter_mut().zip([blue, green, red, 255]) {
         *below = (f32::from(above) * cover + f32::from(*below) * (1.0 - cover)).round() as u8;

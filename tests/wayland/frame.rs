@@ -1,16 +1,18 @@
 //! The window's frame: the compositor's where it draws one, else ours.
 
+use super::panels::BOXES;
 use super::window::window;
 use super::*;
 use crate::compositor::Server;
 use crate::compositor::xdg::Asked;
+use fanlight::sink::wayland::{Button, FindLook, Look};
 use wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_device_v1::Shape;
 use wayland_protocols::xdg::shell::server::xdg_toplevel::ResizeEdge;
 
 const NO_DECORATIONS: &[&str] = &["zxdg_decoration_manager_v1"];
 const SIZE: Size = Size { width: 400, height: 300 };
 /// How high the title bar is.
-const BAR: i32 = 35;
+const BAR: i32 = 36;
 const LEFT_BUTTON: u32 = 0x110;
 const RIGHT_BUTTON: u32 = 0x111;
 /// Of the compositor's enter and button events.
@@ -18,7 +20,20 @@ const ENTERED: u32 = 6;
 const PRESSED: u32 = 5;
 
 fn framed(script: Script) -> Stage {
-    let mut stage = Stage::open(script);
+    framed_as(script, || None)
+}
+
+/// As the desktop says that frames are to look.
+fn framed_as(script: Script, find_look: FindLook) -> Stage {
+    let options = WindowOptions { fit: Fit::OneToOne, ..WindowOptions::default() };
+    let means = Means {
+        make_udmabuf: NO_UDMABUF,
+        open_timelines: stand_ins,
+        open_blitter: NO_BLITTER,
+        find_font: BOXES,
+        find_look,
+    };
+    let mut stage = Stage::with_means(script, &options, means).unwrap();
     stage.show(1, &untouchable(SIZE), 0);
     stage.until("a frame", |server| (server.surfaces.frame().len() == 5).then_some(()));
     stage
@@ -133,9 +148,9 @@ fn its_buttons_and_edges_do_what_they_are_for_and_the_guest_hears_nothing() {
     stage.click(bar, (100.0, 17.0), RIGHT_BUTTON);
     assert_eq!(stage.asked(), Asked::Menu(PRESSED, 100, 17 - BAR));
     // From the right: close, maximize, minimize.
-    stage.click(bar, (402.0 - 57.0, 17.0), LEFT_BUTTON);
+    stage.click(bar, (400.0 - 55.0, 17.0), LEFT_BUTTON);
     assert_eq!(stage.asked(), Asked::Maximize(true));
-    stage.click(bar, (402.0 - 94.0, 17.0), LEFT_BUTTON);
+    stage.click(bar, (400.0 - 92.0, 17.0), LEFT_BUTTON);
     assert_eq!(stage.asked(), Asked::Minimize);
     // The others are the edges: above, left, right, below.
     stage.click(bar - 1, (200.0, 1.0), LEFT_BUTTON);
@@ -143,7 +158,7 @@ fn its_buttons_and_edges_do_what_they_are_for_and_the_guest_hears_nothing() {
     stage.compositor.with(|server| {
         assert_eq!(server.seat.shape, Some((ENTERED, Shape::SResize)));
     });
-    stage.click(bar, (402.0 - 20.0, 17.0), LEFT_BUTTON);
+    stage.click(bar, (400.0 - 18.0, 17.0), LEFT_BUTTON);
     assert_eq!(stage.closed(), None, "nothing came before the end");
 }
 
@@ -160,4 +175,67 @@ fn the_title_bar_says_what_the_window_is_called() {
     });
     stage.settle();
     assert_ne!(stage.compositor.with(drawn), before);
+}
+
+/// How bright a pixel of the title bar is.
+fn bright(server: &mut Server, (x, y): (usize, usize)) -> u8 {
+    server.surfaces.frame().last().unwrap().1.rows()[y][4 * x + 1]
+}
+
+/// The desktop says it later or never, so the window is there before; and then it looks as all others do.
+#[test]
+fn colours_and_buttons_are_the_desktops_as_soon_as_it_says_them() {
+    let script = Script { without: NO_DECORATIONS, ..Script::default() };
+    let mut stage = framed_as(script, || {
+        let close = [Some(Button::Close), None, None];
+        Some(Look { dark: true, buttons: [close, [None; 3]] })
+    });
+    stage.until("a dark bar", |server| (bright(server, (390, 18)) < 100).then_some(()));
+    let bar = stage.compositor.with(bar);
+    stage.click(bar, (18.0, 18.0), LEFT_BUTTON);
+    assert_eq!(stage.closed(), None);
+}
+
+/// Else nobody would know what a click does.
+#[test]
+fn a_button_under_the_pointer_is_seen() {
+    let mut stage = framed(Script { without: NO_DECORATIONS, ..Script::default() });
+    let ground = |server: &mut Server| bright(server, (373, 18));
+    let before = stage.compositor.with(ground);
+    let bar = stage.compositor.with(|server| {
+        let bar = bar(server);
+        server.point_elsewhere(bar, 382.0, 18.0);
+        bar
+    });
+    stage.until("a change", |server| (ground(server) < before).then_some(()));
+    stage.compositor.with(|server| server.leave_part(bar));
+    stage.until("what was there before", |server| (ground(server) == before).then_some(()));
+}
+
+/// It ends where the screen does; and everything is as before when the window isn't so large any more.
+#[test]
+fn a_maximized_window_has_a_bar_and_no_edges() {
+    let mut stage = framed(Script { without: NO_DECORATIONS, ..Script::default() });
+    stage.compositor.with(|server| server.configure((640, 480), &[State::Maximized]));
+    stage.until("the bar alone", |server| (server.surfaces.frame().len() == 1).then_some(()));
+    stage.compositor.with(|server| {
+        assert_eq!(server.surfaces.geometry, Some((0, -BAR, 640, 480)));
+        assert_ne!(bright(server, (0, 0)), 0, "its corners are the screen's");
+        server.configure((0, 0), &[]);
+    });
+    stage.until("all of it", |server| (server.surfaces.frame().len() == 5).then_some(()));
+    assert_eq!(stage.compositor.with(|server| bright(server, (0, 0))), 0, "its corners are round");
+}
+
+/// At a scale between whole ones too the window's picture begins on a pixel of the screen, and the bar is as sharp.
+#[test]
+fn the_frame_is_as_fine_as_the_screen() {
+    let stage = framed(Script { without: NO_DECORATIONS, scale: 150, ..Script::default() });
+    stage.compositor.with(|server| {
+        let (_, y, width, _) = server.surfaces.geometry.unwrap();
+        assert_eq!((y * 150) % 120, 0);
+        let (part, buffer) = *server.surfaces.frame().last().unwrap();
+        assert_eq!(part.commits.last().unwrap().destination, Some((width, BAR)));
+        assert_eq!(buffer.size, ((width * 150 + 60) / 120, BAR * 150 / 120));
+    });
 }

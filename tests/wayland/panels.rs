@@ -16,7 +16,7 @@ const GUEST: Size = Size { width: 640, height: 480 };
 const NO_FONT: FindFont = || None;
 
 /// A file as long as the process lives, and no longer.
-const BOXES: FindFont = || {
+pub(super) const BOXES: FindFont = || {
     static FILE: OnceLock<OwnedFd> = OnceLock::new();
     let file = FILE.get_or_init(|| {
         let bytes = box_font::bytes();
@@ -33,6 +33,7 @@ fn open(script: Script, find_font: FindFont) -> Stage {
         open_timelines: stand_ins,
         open_blitter: NO_BLITTER,
         find_font,
+        ..Means::default()
     };
     Stage::with_means(script, &WindowOptions::default(), means).unwrap()
 }

@@ -39,7 +39,7 @@ impl WindowHandler for State {
             self.events.push_back(SinkEvent::Hidden(hidden));
         }
         self.change_window(qh, |window, globals| {
-            window.configure((globals, connection, qh), configure);
+            window.configure((globals, connection, qh), &configure);
         });
     }
 }

@@ -1,99 +1,124 @@
 //! What surrounds the window where the compositor leaves that to us: a title bar, edges and a shadow.
 //!
-//! How it is to look (font, colours, on which side the buttons are) is found out by starting other programs
-//! and waiting for them. So that is done on a thread of its own, only where it is needed, and the window is
-//! shown when it is through.
+//! It is painted here and needs nobody else, so that the window never waits for it. How the desktop wants it to
+//! look is asked on a thread of its own, and changes it when it is said.
 
+mod look;
+mod paint;
+mod parts;
 mod pointer;
 
-use std::num::NonZeroU32;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
-use sctk_adwaita::{AdwaitaFrame, FrameConfig};
-use smithay_client_toolkit::compositor::{CompositorState, SurfaceData};
 use smithay_client_toolkit::dispatch2::Dispatch2;
-use smithay_client_toolkit::globals::GlobalData;
-use smithay_client_toolkit::reexports::csd_frame::DecorationsFrame;
+use smithay_client_toolkit::reexports::csd_frame::{WindowManagerCapabilities, WindowState};
 use smithay_client_toolkit::shell::WaylandSurface;
 use smithay_client_toolkit::shell::xdg::XdgSurface;
 use smithay_client_toolkit::shell::xdg::window::{
     DecorationMode, Window as Toplevel, WindowConfigure,
 };
-use smithay_client_toolkit::shm::Shm;
-use smithay_client_toolkit::subcompositor::SubcompositorState;
-use wayland_client::globals::{BindError, GlobalList};
-use wayland_client::protocol::{
-    wl_callback::{self, WlCallback},
-    wl_compositor::{self, WlCompositor},
-    wl_shm::WlShm,
-    wl_surface::{self, WlSurface},
-};
+use wayland_client::protocol::wl_callback::{self, WlCallback};
 use wayland_client::{Connection, QueueHandle};
+
+pub use look::{Button, Buttons, FindLook, Look, find_look};
 
 use super::State;
 use super::fit::Scale;
 use super::globals::{Globals, int};
 use super::sizing::Configured;
 use crate::frame::Size;
+use crate::text::{FindFont, Mask, Painter};
+use look::Colours;
+use paint::{BAR, BUTTON, Outline};
+use parts::Parts;
 use pointer::Over;
 
-/// What the frame makes its surfaces with. Bound at the start, because later nobody knows the globals.
-#[derive(Clone, Debug)]
-struct Kit {
-    compositor: Arc<CompositorState>,
-    subcompositor: Arc<SubcompositorState>,
-    shm: WlShm,
-}
-
-#[derive(Debug, Default)]
-enum Stage {
-    /// The compositor draws it, or nobody can.
-    #[default]
-    None,
-    /// A thread finds out how it is to look.
-    Asked,
-    Failed,
-    Ours(Box<AdwaitaFrame<State>>),
-}
+/// From the bar's ends, and between buttons.
+const MARGIN: f32 = 6.0;
+const APART: f32 = 13.0;
 
 /// The window's frame.
 #[derive(Debug)]
 pub(super) struct Frame {
-    kit: Kit,
-    stage: Stage,
+    /// The compositor has left it to us, and the window isn't as large as the screen.
+    ours: bool,
+    parts: Option<Parts>,
+    state: WindowState,
+    capabilities: WindowManagerCapabilities,
+    find_look: FindLook,
+    /// `None`: nobody was asked.
+    look: Option<Look>,
+    title: Title,
+    /// What its parts show.
+    edges: Option<Edges>,
+    bar: Option<Bar>,
     /// Where the window is within its surfaces, as far as the compositor was told.
     geometry: Option<(i32, i32, Size)>,
-    /// Where on it the pointer is.
+    /// Where on it the pointer is, and when the bar was clicked on.
     over: Option<Over>,
+    clicked: Option<u32>,
+}
+
+/// What the edges depend on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Edges {
+    outline: Option<Outline>,
+    scale: Scale,
+}
+
+/// What the bar depends on.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Bar {
+    outline: Outline,
+    scale: Scale,
+    look: Look,
+    maximized: bool,
+    capabilities: WindowManagerCapabilities,
+    hovered: Option<Button>,
+    title: u32,
+}
+
+/// What the bar says. Only what was painted of it is kept, not the font.
+#[derive(Debug)]
+struct Title {
+    find_font: FindFont,
+    text: String,
+    painted: Option<(Scale, Mask)>,
+    /// How often it has changed.
+    changes: u32,
+}
+
+impl Title {
+    fn mask(&mut self, scale: Scale) -> Option<&Mask> {
+        if self.painted.as_ref().is_none_or(|(painted_for, _)| *painted_for != scale) {
+            self.painted = match Painter::new(self.find_font) {
+                Ok(mut painter) => Some((scale, painter.title(&self.text, scale.factor() as f32))),
+                Err(error) => {
+                    tracing::debug!(%error, "the title bar stays without a title");
+                    None
+                }
+            };
+        }
+        Some(&self.painted.as_ref()?.1)
+    }
 }
 
 impl Frame {
-    pub(super) fn new(
-        list: &GlobalList,
-        globals: &Globals,
-        qh: &QueueHandle<State>,
-    ) -> Result<Self, BindError> {
-        let compositor = CompositorState::bind(list, qh)?;
-        let subcompositor = compositor.wl_compositor().clone();
-        let subcompositor = SubcompositorState::bind(subcompositor, list, qh)?;
-        let kit = Kit {
-            compositor: Arc::new(compositor),
-            subcompositor: Arc::new(subcompositor),
-            shm: globals.shm.clone(),
-        };
-        Ok(Self { kit, stage: Stage::None, geometry: None, over: None })
-    }
-
-    /// Whether the window has to wait for it.
-    pub(super) fn is_awaited(&self) -> bool {
-        matches!(self.stage, Stage::Asked)
-    }
-
-    fn drawn(&mut self) -> Option<&mut AdwaitaFrame<State>> {
-        match &mut self.stage {
-            Stage::Ours(frame) if !frame.is_hidden() => Some(frame),
-            _ => None,
+    pub(super) fn new(find_look: FindLook, find_font: FindFont) -> Self {
+        let (text, painted) = (String::new(), None);
+        Self {
+            ours: false,
+            parts: None,
+            state: WindowState::empty(),
+            capabilities: WindowManagerCapabilities::all(),
+            find_look,
+            look: None,
+            title: Title { find_font, text, painted, changes: 0 },
+            edges: None,
+            bar: None,
+            geometry: None,
+            over: None,
+            clicked: None,
         }
     }
 
@@ -101,86 +126,63 @@ impl Frame {
     pub(super) fn configure(
         &mut self,
         configure: &WindowConfigure,
-        toplevel: &Toplevel,
         (connection, qh): (&Connection, &QueueHandle<State>),
     ) {
-        let ours = configure.decoration_mode == DecorationMode::Client;
-        match &mut self.stage {
-            // As large as the screen it has none, and nothing is to be waited for.
-            Stage::None if ours && !configure.is_fullscreen() => {
-                self.ask(toplevel.wl_surface(), connection, qh);
-            }
-            Stage::None | Stage::Asked | Stage::Failed => {}
-            Stage::Ours(frame) => {
-                frame.set_hidden(!ours);
-                frame.update_state(configure.state);
-                frame.update_wm_capabilities(configure.capabilities);
-            }
+        self.ours =
+            configure.decoration_mode == DecorationMode::Client && !configure.is_fullscreen();
+        (self.state, self.capabilities) = (configure.state, configure.capabilities);
+        if self.ours && self.look.is_none() {
+            self.look = Some(Look::default());
+            self.ask(connection.clone(), qh.clone());
         }
     }
 
-    /// Has it made.
-    fn ask(&mut self, base: &WlSurface, connection: &Connection, qh: &QueueHandle<State>) {
-        let Kit { compositor, subcompositor, shm } = self.kit.clone();
-        let (base, connection, qh) = (Base(base.clone()), connection.clone(), qh.clone());
-        let thread = || thread::Builder::new().name("fanlight-frame".to_owned());
-        let asked = thread().spawn(move || {
-            // The colours are asked for meanwhile: each answer takes a program's start.
-            let look = thread().spawn(FrameConfig::auto);
-            let (shm, light) = (Shm::from(shm), FrameConfig::light());
-            let frame =
-                AdwaitaFrame::new(&base, &shm, compositor, subcompositor, qh.clone(), light);
-            let frame = frame.map_err(|error| error.to_string()).map(|mut frame| {
-                if let Some(Ok(look)) = look.ok().map(thread::JoinHandle::join) {
-                    frame.set_config(look);
-                }
-                frame
-            });
-            // The compositor's answer is what wakes the session's thread.
-            connection.display().sync(&qh, Made(Mutex::new(Some(frame))));
-            // What isn't sent now is sent with whatever comes next.
-            let _ = connection.flush();
+    /// Finds out how it is to look.
+    fn ask(&self, connection: Connection, qh: QueueHandle<State>) {
+        let find = self.find_look;
+        let asked = thread::Builder::new().name("fanlight-look".to_owned()).spawn(move || {
+            if let Some(look) = find() {
+                // The compositor's answer is what wakes the session's thread.
+                connection.display().sync(&qh, Found(look));
+                // What isn't sent now is sent with whatever comes next.
+                let _ = connection.flush();
+            }
         });
-        match asked {
-            Ok(_) => self.stage = Stage::Asked,
-            Err(error) => tracing::warn!(%error, "no thread to make the window's frame on"),
+        if let Err(error) = asked {
+            tracing::debug!(%error, "no thread to ask how the window's frame is to look");
         }
     }
 
     /// What the compositor says, of what is inside of the frame.
-    pub(super) fn inside(&mut self, configure: &WindowConfigure) -> Configured {
+    pub(super) fn inside(&self, configure: &WindowConfigure) -> Configured {
         let mut configured = Configured::from(configure);
-        if let Some(frame) = self.drawn() {
-            let less = |size: Size| {
-                let [width, height] = [size.width, size.height].map(NonZeroU32::new);
-                let (width, height) = frame.subtract_borders(width?, height?);
-                Some(Size {
-                    width: width.map_or(1, NonZeroU32::get),
-                    height: height.map_or(1, NonZeroU32::get),
-                })
-            };
-            configured.size = configured.size.and_then(less);
-            configured.bounds = configured.bounds.and_then(less);
+        if self.ours {
+            let less = |size: Size| Size { height: size.height.saturating_sub(BAR).max(1), ..size };
+            configured.size = configured.size.map(less);
+            configured.bounds = configured.bounds.map(less);
         }
         configured
     }
 
     /// Draws it around a window of that size; says whether the window's surface is to be committed.
-    pub(super) fn surround(&mut self, size: Size, toplevel: &Toplevel) -> bool {
-        let mut geometry = None;
+    pub(super) fn surround(
+        &mut self,
+        with: (&Globals, &QueueHandle<State>),
+        toplevel: &Toplevel,
+        size: Size,
+        scale: Scale,
+    ) -> bool {
         let mut commit = false;
-        if let Some(frame) = self.drawn() {
-            let [width, height] = [size.width, size.height]
-                .map(|length| NonZeroU32::new(length).unwrap_or(NonZeroU32::MIN));
-            frame.resize(width, height);
-            commit = frame.draw();
-            let ((x, y), (width, height)) =
-                (frame.location(), frame.add_borders(size.width, size.height));
-            geometry = Some((x, y, Size { width, height }));
-        } else if self.geometry.is_some() {
-            // It is the compositor's again.
-            geometry = Some((0, 0, size));
-        }
+        let geometry = if self.ours {
+            commit = self.paint(with, toplevel, size, scale);
+            let Size { width, height } = size;
+            Some((0, -int(BAR), Size { width, height: height.saturating_add(BAR) }))
+        } else {
+            commit |= self.parts.take().is_some();
+            (self.edges, self.bar, self.over) = (None, None, None);
+            // Where it was never ours, the window is its surface.
+            self.geometry.map(|_| (0, 0, size))
+        };
         if let Some((x, y, size)) = geometry
             && self.geometry != geometry
         {
@@ -192,87 +194,123 @@ impl Frame {
         commit
     }
 
-    /// Draws what has changed of it, in a window that is there.
-    pub(super) fn touch_up(&mut self, toplevel: &Toplevel) {
-        if let Some(frame) = self.drawn()
-            && frame.is_dirty()
-            && frame.draw()
+    /// Paints what has changed of it, if anything.
+    fn paint(
+        &mut self,
+        with: (&Globals, &QueueHandle<State>),
+        toplevel: &Toplevel,
+        size: Size,
+        scale: Scale,
+    ) -> bool {
+        let parts =
+            self.parts.get_or_insert_with(|| Parts::new(with.0, with.1, toplevel.wl_surface()));
+        let maximized = self.state.contains(WindowState::MAXIMIZED);
+        let outline = Outline {
+            size,
+            square: maximized || self.state.intersects(WindowState::TILED),
+            active: self.state.contains(WindowState::ACTIVATED),
+        };
+        let mut painted = false;
+        let edges = Edges { outline: (!maximized).then_some(outline), scale };
+        if self.edges.replace(edges) != Some(edges) {
+            parts.paint_edges(with, edges.outline, scale);
+            painted = true;
+        }
+        let bar = Bar {
+            outline,
+            scale,
+            look: self.look.unwrap_or_default(),
+            maximized,
+            capabilities: self.capabilities,
+            hovered: self.over.as_ref().and_then(Over::button),
+            title: self.title.changes,
+        };
+        if self.bar.replace(bar) != Some(bar) {
+            let title = self.title.mask(scale);
+            parts.paint_bar(with, size, scale, |canvas| {
+                let colours = Colours::of(bar.look.dark, outline.active);
+                canvas.ground(&outline, colours.ground);
+                canvas.line(colours.line);
+                if let Some(title) = title {
+                    canvas.title(title, bar.room(), colours.text);
+                }
+                for (button, at) in bar.buttons() {
+                    let hovered = bar.hovered == Some(button);
+                    canvas.button((button, maximized), at, &colours, hovered);
+                }
+            });
+            painted = true;
+        }
+        painted
+    }
+
+    /// Paints what has changed of it in a window that is there.
+    pub(super) fn touch_up(&mut self, with: (&Globals, &QueueHandle<State>), toplevel: &Toplevel) {
+        if let Some(Bar { outline, scale, .. }) = self.bar
+            && self.ours
+            && self.paint(with, toplevel, outline.size, scale)
         {
             toplevel.commit();
         }
     }
 
     pub(super) fn set_title(&mut self, title: &str) {
-        if let Stage::Ours(frame) = &mut self.stage {
-            frame.set_title(title);
-        }
-    }
-
-    pub(super) fn set_scale(&mut self, scale: Scale) {
-        if let Stage::Ours(frame) = &mut self.stage {
-            frame.set_scaling_factor(scale.factor());
+        if self.title.text != title {
+            title.clone_into(&mut self.title.text);
+            self.title.painted = None;
+            self.title.changes = self.title.changes.wrapping_add(1);
         }
     }
 }
 
-/// The surface that it is put around.
-struct Base(WlSurface);
+impl Bar {
+    /// The buttons, and the middle of each.
+    fn buttons(&self) -> impl Iterator<Item = (Button, (f32, f32))> {
+        let can = |button: &Button| match button {
+            Button::Close => true,
+            Button::Minimize => self.capabilities.contains(WindowManagerCapabilities::MINIMIZE),
+            Button::Maximize => self.capabilities.contains(WindowManagerCapabilities::MAXIMIZE),
+        };
+        let known = move |side: Buttons| side.into_iter().flatten().filter(can);
+        let width = self.outline.size.width as f32;
+        let step = |count: usize| MARGIN + BUTTON / 2.0 + count as f32 * (BUTTON + APART);
+        let [left, right] = self.look.buttons;
+        let right_count = known(right).count();
+        let left = known(left).enumerate().map(move |(at, button)| (button, step(at)));
+        let right = known(right)
+            .enumerate()
+            .map(move |(at, button)| (button, width - step(right_count - 1 - at)));
+        // In a narrow window those that there is room for.
+        let fits = move |(_, x): &(Button, f32)| *x >= BUTTON / 2.0 && *x <= width - BUTTON / 2.0;
+        left.chain(right).filter(fits).map(|(button, x)| (button, (x, BAR as f32 / 2.0)))
+    }
 
-impl WaylandSurface for Base {
-    fn wl_surface(&self) -> &WlSurface {
-        &self.0
+    /// Between the buttons on the left and those on the right.
+    fn room(&self) -> (f32, f32) {
+        let width = self.outline.size.width as f32;
+        let beside = BUTTON / 2.0 + MARGIN;
+        self.buttons().fold((MARGIN, width - MARGIN), |(from, to), (_, (x, _))| {
+            if x < width / 2.0 { (from.max(x + beside), to) } else { (from, to.min(x - beside)) }
+        })
     }
 }
 
-/// A frame that was made, or why not, on its way to the session's thread.
+/// How the frame is to look, on its way to the session's thread.
 #[derive(Debug)]
-struct Made(Mutex<Option<Result<AdwaitaFrame<State>, String>>>);
+struct Found(Look);
 
-impl Dispatch2<WlCallback, State> for Made {
+impl Dispatch2<WlCallback, State> for Found {
     fn event(
         &self,
         state: &mut State,
         _: &WlCallback,
         _: wl_callback::Event,
-        connection: &Connection,
+        _: &Connection,
         qh: &QueueHandle<State>,
     ) {
-        let made = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        state.change_window(qh, |window, globals| {
-            window.frame.stage = match made {
-                Some(Ok(frame)) => Stage::Ours(Box::new(frame)),
-                Some(Err(error)) => {
-                    tracing::warn!(error, "no frame could be drawn around the window");
-                    Stage::Failed
-                }
-                None => return,
-            };
-            window.framed((globals, connection, qh));
-        });
-    }
-}
-
-/// Of the frame's surfaces nothing needs to be known.
-impl Dispatch2<WlSurface, State> for SurfaceData<()> {
-    fn event(
-        &self,
-        _: &mut State,
-        _: &WlSurface,
-        _: wl_surface::Event,
-        _: &Connection,
-        _: &QueueHandle<State>,
-    ) {
-    }
-}
-
-impl Dispatch2<WlCompositor, State> for GlobalData {
-    fn event(
-        &self,
-        _: &mut State,
-        _: &WlCompositor,
-        _: wl_compositor::Event,
-        _: &Connection,
-        _: &QueueHandle<State>,
-    ) {
+        if let Some(window) = &mut state.window {
+            window.frame.look = Some(self.0);
+            window.touch_up((&state.globals, qh));
+        }
     }
 }

@@ -98,7 +98,7 @@ impl State {
         let Some(window) = self.window.as_mut().filter(|_| grab.grabbed != grabbed) else { return };
         grab.grabbed = grabbed;
         let key = self.seat.keys.hotkeys.of(Action::Grab).filter(|_| grabbed);
-        window.set_note(key.map(|key| format!("{key} lets go")));
+        window.set_note((&self.globals, qh), key.map(|key| format!("{key} lets go")));
         if let (true, Some(inhibit), Some(seat)) = (grabbed, &grab.inhibit, &grab.seat) {
             let surface = window.toplevel().wl_surface();
             grab.inhibitor = Some(inhibit.inhibit_shortcuts(surface, seat, qh, Quiet));

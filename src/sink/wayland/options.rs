@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::fit::Fit;
+use super::frame::{FindLook, find_look};
 use super::hotkeys::Hotkeys;
 use super::sync::{OpenTimelines, kernel_timelines};
 use super::targets::MakeUdmabuf;
@@ -90,6 +91,8 @@ pub struct Means {
     pub open_blitter: OpenBlitter,
     /// What finds a font to write with.
     pub find_font: FindFont,
+    /// What finds out how the desktop wants the window's frame to look.
+    pub find_look: FindLook,
 }
 
 impl Default for Means {
@@ -99,6 +102,7 @@ impl Default for Means {
             open_timelines: kernel_timelines,
             open_blitter: gpu,
             find_font,
+            find_look,
         }
     }
 }

@@ -12,14 +12,14 @@ impl WaylandSink {
     /// Calls the window this from now on.
     pub fn set_title(&mut self, title: &str) {
         if let Some(window) = &mut self.state.window {
-            window.set_title(title);
+            window.set_title((&self.state.globals, &self.qh), title);
         }
     }
 
     /// What the title bar says besides, before all else; or nothing.
     pub fn set_notice(&mut self, notice: Option<String>) {
         if let Some(window) = &mut self.state.window {
-            window.set_notice(notice);
+            window.set_notice((&self.state.globals, &self.qh), notice);
         }
     }
 

@@ -298,7 +298,7 @@ impl Dispatch2<WlPointer, State> for Seated {
         qh: &QueueHandle<State>,
     ) {
         use wl_pointer::Event;
-        if state.on_frame(&event) {
+        if state.on_frame(&event, qh) {
             if let Event::Enter { serial, .. } = event {
                 state.show_arrow(serial, qh);
             }

@@ -48,8 +48,6 @@ pub(super) struct Window {
     fit: Fit,
     /// The compositor has configured the window, so that it may be mapped.
     configured: bool,
-    /// What it said while the frame wasn't there yet.
-    unframed: Option<WindowConfigure>,
     /// There is something to show, so that it is to be mapped.
     wanted: bool,
     sizing: Sizing,
@@ -81,7 +79,7 @@ impl Window {
         qh: &QueueHandle<State>,
         options: &WindowOptions,
         output: Option<&WlOutput>,
-        frame: Frame,
+        mut frame: Frame,
         find_font: FindFont,
     ) -> io::Result<Self> {
         let Globals { compositor, subcompositor, viewporter, .. } = globals;
@@ -111,6 +109,7 @@ impl Window {
         let toplevel = globals.xdg.create_window(main, decorations, qh);
         let title = shortened(&options.title).to_owned();
         toplevel.set_title(&title);
+        frame.set_title(&title);
         toplevel.set_app_id(&options.app_id);
         toplevel.set_min_size(Some(MIN_SIZE));
         if let Some(icons) = &globals.icons {
@@ -131,7 +130,6 @@ impl Window {
             background,
             fit: options.fit,
             configured: false,
-            unframed: None,
             wanted: false,
             sizing: Sizing::new(size),
             fullscreen: options.fullscreen,
@@ -158,28 +156,32 @@ impl Window {
     }
 
     /// What it is called from now on.
-    pub(super) fn set_title(&mut self, title: &str) {
+    pub(super) fn set_title(&mut self, with: (&Globals, &QueueHandle<State>), title: &str) {
         shortened(title).clone_into(&mut self.title);
-        self.say_title();
+        self.say_title(with);
     }
 
     /// What its title bar says besides.
-    pub(super) fn set_note(&mut self, note: Option<String>) {
+    pub(super) fn set_note(&mut self, with: (&Globals, &QueueHandle<State>), note: Option<String>) {
         self.note = note;
-        self.say_title();
+        self.say_title(with);
     }
 
     /// As [`set_note`](Self::set_note), and before it.
-    pub(super) fn set_notice(&mut self, notice: Option<String>) {
+    pub(super) fn set_notice(
+        &mut self,
+        with: (&Globals, &QueueHandle<State>),
+        notice: Option<String>,
+    ) {
         self.notice = notice;
-        self.say_title();
+        self.say_title(with);
     }
 
-    fn say_title(&mut self) {
+    fn say_title(&mut self, with: (&Globals, &QueueHandle<State>)) {
         let title = self.full_title();
         self.frame.set_title(&title);
         self.toplevel.set_title(title);
-        self.touch_up();
+        self.touch_up(with);
     }
 
     fn full_title(&self) -> String {
@@ -189,9 +191,9 @@ impl Window {
     }
 
     /// Draws what has changed of the frame.
-    pub(super) fn touch_up(&mut self) {
+    pub(super) fn touch_up(&mut self, with: (&Globals, &QueueHandle<State>)) {
         if self.configured && self.wanted {
-            self.frame.touch_up(&self.toplevel);
+            self.frame.touch_up(with, &self.toplevel);
         }
     }
 
@@ -212,8 +214,7 @@ impl Window {
     /// How the picture lies in the window, once there is one.
     pub(super) fn view(&self) -> Option<View> {
         let (place, shape) = (self.place?, self.shape?);
-        let mapped = self.configured && !self.frame.is_awaited();
-        mapped.then_some(View { place, picture: shape.size, scale: self.scale })
+        self.configured.then_some(View { place, picture: shape.size, scale: self.scale })
     }
 
     /// Where the picture is, from the window's corner, and its size in the guest.
@@ -297,9 +298,9 @@ impl Window {
                 viewport.set_destination(int(place.size.width), int(place.size.height));
             }
         }
-        let mapped = self.configured && !self.frame.is_awaited();
+        let mapped = self.configured;
         let main_changed = mapped
-            && (self.frame.surround(size, &self.toplevel)
+            && (self.frame.surround((globals, qh), &self.toplevel, size, self.scale)
                 | self.background.cover(globals, qh, self.toplevel.wl_surface(), size));
         let surfaces = (self.toplevel.wl_surface(), &self.picture);
         let said = mapped && self.overlay.lay_out((globals, qh), surfaces, size, self.scale);
@@ -325,35 +326,20 @@ impl Window {
     pub(super) fn configure(
         &mut self,
         (globals, connection, qh): (&Globals, &Connection, &QueueHandle<State>),
-        configure: WindowConfigure,
+        configure: &WindowConfigure,
     ) {
-        self.frame.configure(&configure, &self.toplevel, (connection, qh));
-        if self.frame.is_awaited() {
-            self.unframed = Some(configure);
-            return;
-        }
+        self.frame.configure(configure, (connection, qh));
         self.configured = true;
         self.fullscreen = configure.is_fullscreen();
         self.hints.keep_awake(globals, qh, self.toplevel.wl_surface(), self.fullscreen);
-        self.sizing.configure(self.frame.inside(&configure));
+        self.sizing.configure(self.frame.inside(configure));
         self.stale = true;
         self.lay_out(globals, qh, false);
-    }
-
-    /// Goes on with what the frame was waited for.
-    pub(super) fn framed(&mut self, with: (&Globals, &Connection, &QueueHandle<State>)) {
-        let title = self.full_title();
-        self.frame.set_title(&title);
-        self.frame.set_scale(self.scale);
-        if let Some(configure) = self.unframed.take() {
-            self.configure(with, configure);
-        }
     }
 
     pub(super) fn set_scale(&mut self, globals: &Globals, qh: &QueueHandle<State>, scale: Scale) {
         // Where nothing can be scaled each of the guest's pixels is a logical one.
         if self.viewport.is_some() && std::mem::replace(&mut self.scale, scale) != scale {
-            self.frame.set_scale(scale);
             self.stale = true;
             self.lay_out(globals, qh, false);
         }
@@ -363,7 +349,7 @@ impl Window {
     /// window and the guest never chase each other.
     pub(super) fn hint(&mut self, outputs: &Outputs) -> Option<SizeHint> {
         let asks = self.resize_guest && self.viewport.is_some();
-        let window = self.sizing.given().filter(|_| asks && !self.frame.is_awaited())?;
+        let window = self.sizing.given().filter(|_| asks)?;
         let size = self.scale.device_size(window);
         let hint = SizeHint { size, mm: outputs.mm(size) };
         (self.told.replace(hint) != Some(hint)).then_some(hint)

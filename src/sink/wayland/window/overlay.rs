@@ -4,11 +4,9 @@
 //! They are surfaces of their own, which exist only while they say something and change only when that
 //! changes. The pointer goes through them.
 
-use std::io;
-
 use wayland_client::QueueHandle;
 use wayland_client::protocol::{
-    wl_buffer::WlBuffer, wl_shm, wl_subsurface::WlSubsurface, wl_surface::WlSurface,
+    wl_buffer::WlBuffer, wl_subsurface::WlSubsurface, wl_surface::WlSurface,
 };
 use wayland_protocols::wp::viewporter::client::wp_viewport::WpViewport;
 
@@ -16,7 +14,7 @@ use super::{Scale, State, Window};
 use crate::frame::Size;
 use crate::sink::wayland::fit::Span;
 use crate::sink::wayland::globals::{Globals, Quiet, int};
-use crate::sys::{OwnMapping, own_memfd, page_align};
+use crate::sink::wayland::sheet::sheet;
 use crate::text::{FindFont, Painter, Panel};
 
 /// From the window's edge, in logical pixels.
@@ -191,24 +189,6 @@ impl Dim {
     }
 }
 
-/// A buffer of that size, as `paint` fills it: its bytes, and how many a row has.
-fn sheet(
-    globals: &Globals,
-    qh: &QueueHandle<State>,
-    size: Size,
-    paint: impl FnOnce(&mut [u8], usize),
-) -> io::Result<WlBuffer> {
-    let stride = size.width.saturating_mul(4);
-    let bytes = page_align(u64::from(stride) * u64::from(size.height));
-    if i32::try_from(bytes).is_err() {
-        return Err(io::Error::other("the text is too large"));
-    }
-    // New memory each time: nobody ever writes to what the compositor may still read.
-    let memory = own_memfd("fanlight-text", bytes)?;
-    paint(OwnMapping::new(&memory, bytes)?.bytes_mut(), stride as usize);
-    Ok(globals.shm_buffer(qh, &memory, size, stride, wl_shm::Format::Argb8888))
-}
-
 impl Overlay {
     pub(super) fn new(find_font: FindFont) -> Self {
         Self { hud: None, status: None, dim: None, text: Text::Unopened(find_font) }
@@ -378,6 +358,6 @@ impl Window {
         self.wanted |= self.overlay.status.is_some();
         self.stale = true;
         self.lay_out(globals, qh, false);
-        self.say_title();
+        self.say_title((globals, qh));
     }
 }
