@@ -187,17 +187,16 @@ pub(super) struct Place {
 }
 
 impl Place {
-    /// Which pixel of the `picture` here is at a point of the picture's own surface, in logical pixels;
-    /// outside of it the nearest one.
-    #[allow(dead_code, reason = "for the pointer")]
+    /// Which pixel of the `picture` here is at a point of the window; outside of the picture the nearest one.
     pub(super) fn pixel(self, picture: Size, (x, y): (f64, f64)) -> (u32, u32) {
-        let along = |at: f64, here: u32, there: u32| {
-            // Saturates, and takes what is no number for zero.
-            let pixel = (at * f64::from(there) / f64::from(here.max(1))).floor() as u32;
+        let along = |at: f64, from: u32, here: u32, there: u32| {
+            let at = at - f64::from(from);
+            // `as` saturates, and takes what is below zero or no number for zero.
+            let pixel = (at * f64::from(there) / f64::from(here.max(1))) as u32;
             pixel.min(there.saturating_sub(1))
         };
         let Size { width, height } = self.size;
-        (along(x, width, picture.width), along(y, height, picture.height))
+        (along(x, self.x, width, picture.width), along(y, self.y, height, picture.height))
     }
 }
 

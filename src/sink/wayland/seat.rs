@@ -24,7 +24,7 @@ use super::locks::Locks;
 use super::touch::{Fingers, Touched};
 use super::window::Window;
 use super::{State, WindowOptions};
-use crate::frame::{Device, Input, NOTCH, Pointing, Size};
+use crate::frame::{Device, Input, NOTCH, Pointing};
 use crate::port::SinkEvent;
 
 /// What compositors call one notch of a wheel where they don't say that it is one.
@@ -104,8 +104,7 @@ impl State {
 
     /// The pixel of the guest's picture that is nearest to that place in the window.
     pub(super) fn pixel_at(&self, x: f64, y: f64) -> Option<(u32, u32)> {
-        let (place, picture) = self.window.as_ref().and_then(Window::place)?;
-        Some(to_guest(&place, picture, x, y))
+        self.window.as_ref()?.pixel((x, y))
     }
 
     fn key(&mut self, code: u32, pressed: bool, qh: &QueueHandle<Self>) {
@@ -153,17 +152,6 @@ impl State {
             self.input(turned);
         }
     }
-}
-
-/// The pixel of the guest's picture that is shown at `x`, `y`; beside the picture the nearest.
-fn to_guest((left, top, shown): &(f64, f64, Size), picture: Size, x: f64, y: f64) -> (u32, u32) {
-    let pixel = |at: f64, shown: u32, pixels: u32| {
-        let pixel = at * f64::from(pixels) / f64::from(shown);
-        // `as` saturates, and takes what is below zero for zero.
-        (pixel as u32).min(pixels.saturating_sub(1))
-    };
-    let x = pixel(x - left, shown.width, picture.width);
-    (x, pixel(y - top, shown.height, picture.height))
 }
 
 /// What one frame of events says of the wheel, to the right and down.
@@ -352,22 +340,6 @@ impl Dispatch2<WlPointer, State> for Seated {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SHOWN: Size = Size { width: 200, height: 100 };
-    const GUEST: Size = Size { width: 800, height: 600 };
-
-    #[test]
-    fn each_pixel_of_the_picture_can_be_pointed_at_and_nothing_else() {
-        let place = (10.0, 20.0, SHOWN);
-        let at = |x, y| to_guest(&place, GUEST, x, y);
-        assert_eq!(at(10.0, 20.0), (0, 0));
-        assert_eq!(at(110.0, 70.0), (400, 300));
-        assert_eq!(at(209.9, 119.9), (799, 599));
-        // Beside it.
-        assert_eq!(at(0.0, 0.0), (0, 0));
-        assert_eq!(at(210.0, 1e9), (799, 599));
-        assert_eq!(at(-1e9, 119.9), (0, 599));
-    }
 
     #[test]
     fn what_is_said_finest_of_the_wheel_counts() {

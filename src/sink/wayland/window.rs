@@ -217,10 +217,9 @@ impl Window {
         self.configured.then_some(View { place, picture: shape.size, scale: self.scale })
     }
 
-    /// Where the picture is, from the window's corner, and its size in the guest.
-    pub(super) fn place(&self) -> Option<((f64, f64, Size), Size)> {
-        let (place, shape) = (self.place?, self.shape?);
-        Some(((place.x.into(), place.y.into(), place.size), shape.size))
+    /// The pixel of the guest's picture that is nearest to that point of the window, once there is a picture.
+    pub(super) fn pixel(&self, at: (f64, f64)) -> Option<(u32, u32)> {
+        Some(self.place?.pixel(self.shape?.size, at))
     }
 
     /// Shows `buffer` in place of what is shown. `damage` is in its pixels.

@@ -88,9 +88,11 @@ fn a_scale_that_cannot_be_meant_does_no_harm() {
 fn a_point_is_the_pixel_that_is_seen_there() {
     let place = Place { x: 7, y: 9, size: size((320, 240)) };
     let picture = size((640, 480));
-    assert_eq!(place.pixel(picture, (0.0, 0.0)), (0, 0));
-    assert_eq!(place.pixel(picture, (0.5, 1.25)), (1, 2));
-    assert_eq!(place.pixel(picture, (319.9, 239.99)), (639, 479));
+    assert_eq!(place.pixel(picture, (7.0, 9.0)), (0, 0));
+    assert_eq!(place.pixel(picture, (7.5, 10.25)), (1, 2));
+    assert_eq!(place.pixel(picture, (326.9, 248.99)), (639, 479));
+    // Beside it.
+    assert_eq!(place.pixel(picture, (0.0, 9.0)), (0, 0));
     assert_eq!(place.pixel(picture, (-3.0, 1e9)), (0, 479));
     assert_eq!(place.pixel(picture, (f64::NAN, f64::INFINITY)), (0, 479));
 }
