@@ -15,7 +15,7 @@ mod stats;
 mod status;
 mod view;
 
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -159,8 +159,14 @@ fn log_to_stderr(verbose: u8) -> Result<(), Failure> {
         let hint = "FANLIGHT_LOG takes a filter as `debug` or `fanlight::session=trace`";
         Failure::usage(io::Error::other(format!("{hint}, not \"{wanted}\" ({error})")))
     })?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    let lines = tracing_subscriber::fmt().with_ansi(wants_colour(&io::stderr()));
+    lines.with_env_filter(filter).with_writer(io::stderr).init();
     Ok(())
+}
+
+/// At a terminal, unless its user wants none (https://no-color.org).
+fn wants_colour(to: &impl IsTerminal) -> bool {
+    to.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// SIGINT and SIGTERM, and what else is to end a wait, as an fd that becomes readable.

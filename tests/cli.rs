@@ -130,6 +130,18 @@ fn a_bad_log_filter_is_named() {
 }
 
 #[test]
+fn a_log_in_a_file_has_no_colours() {
+    let output = Command::new(env!("CARGO_BIN_EXE_fanlight"))
+        .args(["view", "demo:", "-vv"])
+        .env_clear()
+        .output()
+        .expect("the program starts");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("fanlight::"), "nothing is logged: {stderr}");
+    assert!(!stderr.contains('\x1b'), "{stderr}");
+}
+
+#[test]
 fn every_verb_has_help_with_examples() {
     for args in [
         &["--help"][..],

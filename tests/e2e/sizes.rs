@@ -70,15 +70,26 @@ pub(crate) fn exact() -> Result<()> {
     Ok(())
 }
 
-/// What is told of the next mode, and the frame that is then shown.
-fn next_mode(linux: &mut Linux) -> Result<((u32, u32), u32)> {
-    let line = &mut linux.qemu.line;
-    let size = line.wait(soon(), |report| match report {
-        Report::Mode { width, height } => Some((*width, *height)),
+/// What a guest that follows its screens says of them.
+enum Change {
+    /// So many are connected now.
+    Screens(u32),
+    /// The first one's mode, in which a frame will be shown.
+    Mode((u32, u32)),
+}
+
+fn change(linux: &mut Linux) -> Result<Change> {
+    linux.qemu.line.wait(soon(), |report| match report {
+        Report::Screens(count) => Some(Change::Screens(*count)),
+        Report::Mode { width, height } => Some(Change::Mode((*width, *height))),
         _ => None,
-    })?;
+    })
+}
+
+/// The frame that is shown in a mode that was told of.
+fn shown(linux: &mut Linux, size: (u32, u32)) -> Result<u32> {
     linux.size = size;
-    Ok((size, linux.qemu.line.done(soon())?))
+    linux.qemu.line.done(soon())
 }
 
 impl Linux {
@@ -97,7 +108,8 @@ impl Linux {
             sway.command(&resize)?;
             sway.command("[app_id=\".*\"] move position center")?;
             let frame = loop {
-                let (size, frame) = next_mode(self)?;
+                let Change::Mode(size) = change(self)? else { continue };
+                let frame = shown(self, size)?;
                 // The scale alone is a change too.
                 if size == device {
                     break frame;
@@ -119,19 +131,16 @@ impl Linux {
         self.qemu.line.tell(&Command::Follow, soon())?;
         let viewer =
             Viewer::start("view-all", "qemu:linux", &["--all"], (&self.bus, &sway), &self.dir)?;
-        let screens = self.qemu.line.wait(soon(), |report| match report {
-            Report::Screens(count) if *count > 1 => Some(*count),
-            _ => None,
-        })?;
-        if screens != 2 {
-            return Err(Error::new(format!("{screens} screens are connected")));
-        }
-        // Each window's half.
+        // Each window's half. The second screen may be told of before that or after.
         let half = (SCREEN.0 / 2, SCREEN.1);
+        let (mut screens, mut frame) = (0, None);
         let frame = loop {
-            let (size, frame) = next_mode(self)?;
-            if size == half {
+            if let (2, Some(frame)) = (screens, frame) {
                 break frame;
+            }
+            match change(self)? {
+                Change::Screens(count) => screens = count,
+                Change::Mode(size) => frame = Some(shown(self, size)?).filter(|_| size == half),
             }
         };
         self.qemu.line.tell(&Command::Second(77), soon())?;

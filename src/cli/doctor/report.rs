@@ -1,8 +1,9 @@
 //! Findings as people read them.
 
 use std::fmt::Write;
-use std::io::{self, IsTerminal};
+use std::io;
 
+use super::super::wants_colour;
 use super::{Finding, Verdict};
 
 /// Columns of a line; commands may be longer.
@@ -17,9 +18,7 @@ pub(super) struct Out {
 
 impl Out {
     pub(super) fn new() -> Self {
-        // As https://no-color.org has it.
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        Self { colour: wanted && io::stdout().is_terminal(), first: true }
+        Self { colour: wants_colour(&io::stdout()), first: true }
     }
 
     /// One subject's, below its heading.
