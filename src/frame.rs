@@ -334,7 +334,7 @@ pub enum Pointing {
     Relative,
 }
 
-/// Whether a guest is heard.
+/// Whether a guest is heard, or hears.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Sound {
     /// Nobody asks for it.

@@ -28,6 +28,8 @@ pub trait Source {
     fn clipboard(&mut self, _happened: Clipboard) {}
     /// Whether the guest is heard from now on; at first it isn't. Sources without sound drop it.
     fn set_sound(&mut self, _sound: Sound) {}
+    /// Whether the guest hears the user from now on; at first it doesn't. Sources without sound drop it.
+    fn set_microphone(&mut self, _microphone: Sound) {}
     /// The session has dropped every fd of this storage, and nothing of ours reads it. It may be one
     /// that an earlier source of the session announced.
     fn retired(&mut self, _storage: StorageId) {}

@@ -101,6 +101,7 @@ pub struct Session<K> {
     /// The last commit is of the present source, and nothing has blanked it.
     live: bool,
     sound: Sound,
+    microphone: Sound,
     lost: Option<String>,
     closed: Option<Option<String>>,
     commits: VecDeque<(CommitId, Time)>,
@@ -134,6 +135,7 @@ impl<K: Sink> Session<K> {
             host_text: None,
             live: false,
             sound: Sound::Off,
+            microphone: Sound::Off,
             lost: None,
             closed: None,
             commits: VecDeque::with_capacity(TIMED_COMMITS_MAX),

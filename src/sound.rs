@@ -1,8 +1,12 @@
-//! Sound: what a guest plays goes to the user's sound server, PulseAudio or PipeWire in its place.
+//! Sound: what a guest plays goes to the user's sound server, PulseAudio or PipeWire in its place, and what it
+//! records comes from there.
 //!
-//! Each stream has a thread and a connection of its own, the connection only while something is to be heard.
-//! Nobody who plays ever waits: what the server doesn't take in time is dropped, the oldest first.
+//! Each voice has a thread and a connection of its own, the connection only while something is to be heard.
+//! Nobody who plays or records ever waits: what isn't taken in time is dropped, the oldest first.
 
+mod format;
+mod playing;
+mod recording;
 mod server;
 
 use std::collections::VecDeque;
@@ -14,99 +18,24 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
-use server::{Connect, Stream};
+pub(crate) use format::Format;
+use server::{Connect, Connection};
 
-/// How much sound may wait for the server: twice what it is asked to hold.
+/// How much sound may wait to be taken: twice what the server is asked to hold.
 const WAITING_MAX: Duration = Duration::from_millis(80);
 /// How long to wait before a server that isn't there is asked again.
 const REST: Duration = Duration::from_secs(3);
-/// Most channels, and most frames a second.
-const CHANNELS_MAX: u8 = 8;
-const RATE_MAX: u32 = 384_000;
 
-/// How samples lie in memory.
+/// Which way a voice goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Format {
-    /// Of a sample: 8, 16 or 32.
-    pub(crate) bits: u8,
-    /// Whether they are signed.
-    pub(crate) signed: bool,
-    /// Whether they are floating-point numbers, of 32 bits.
-    pub(crate) float: bool,
-    /// Whether the first byte is the highest.
-    pub(crate) big_endian: bool,
-    /// Frames a second.
-    pub(crate) rate: u32,
-    /// Samples a frame.
-    pub(crate) channels: u8,
+pub(crate) enum Direction {
+    /// From the guest to the user.
+    Play,
+    /// From the user to the guest.
+    Record,
 }
 
-impl Format {
-    /// Bytes a frame.
-    pub(crate) fn frame(&self) -> usize {
-        usize::from(self.bits / 8) * usize::from(self.channels)
-    }
-
-    fn bytes_in(&self, time: Duration) -> usize {
-        let frames = u128::from(self.rate) * time.as_micros() / 1_000_000;
-        usize::try_from(frames).unwrap_or(usize::MAX).saturating_mul(self.frame())
-    }
-
-    fn is_possible(&self) -> bool {
-        let sample = if self.float { self.bits == 32 } else { matches!(self.bits, 8 | 16 | 32) };
-        let channels = (1..=CHANNELS_MAX).contains(&self.channels);
-        sample && channels && (1..=RATE_MAX).contains(&self.rate)
-    }
-
-    /// Servers know samples of 8 bits without a sign and larger ones with one only.
-    fn wants_flip(&self) -> bool {
-        !self.float && self.signed == (self.bits == 8)
-    }
-
-    /// Gives each sample its sign, or takes it.
-    fn flip_signs(&self, samples: &mut VecDeque<u8>, from: usize) {
-        let bytes = usize::from(self.bits / 8);
-        let highest = if self.big_endian { 0 } else { bytes - 1 };
-        for at in (from + highest..samples.len()).step_by(bytes) {
-            samples[at] ^= 0x80;
-        }
-    }
-}
-
-/// One stream of sound. Ends with this.
-#[derive(Debug)]
-pub(crate) struct Player(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    state: Mutex<State>,
-    /// Wakes the stream's thread.
-    news: OwnedFd,
-    format: Format,
-}
-
-#[derive(Debug)]
-struct State {
-    /// What was played and the server doesn't have yet: whole frames.
-    waiting: VecDeque<u8>,
-    /// Bytes that nobody will hear.
-    dropped: u64,
-    /// Of each channel, 255 is all of it; none: as it is.
-    volume: Vec<u8>,
-    /// The server is yet to be told of it.
-    volume_changed: bool,
-    playing: bool,
-    muted: [bool; 2],
-    ended: bool,
-}
-
-impl State {
-    fn is_muted(&self) -> bool {
-        self.muted.contains(&true)
-    }
-}
-
-/// Who has muted a stream.
+/// Who has muted a voice.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Muted {
     /// The user, here.
@@ -115,16 +44,77 @@ pub(crate) enum Muted {
     There,
 }
 
-impl Player {
-    /// For samples of that format; `None` where nobody can play them.
+/// One stream of sound. Ends with this.
+#[derive(Debug)]
+pub(crate) struct Voice(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Wakes the voice's thread.
+    news: OwnedFd,
+    format: Format,
+    direction: Direction,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Whole frames: what was played and the server doesn't have yet, or what was recorded and the guest hasn't.
+    waiting: VecDeque<u8>,
+    /// Bytes that nobody will hear.
+    dropped: u64,
+    /// Of each channel, 255 is all of it; none: as it is.
+    volume: Vec<u8>,
+    /// The server is yet to be told of it.
+    volume_changed: bool,
+    running: bool,
+    muted: [bool; 2],
+    /// Of what is recorded: whether it comes from a server.
+    live: bool,
+    /// Until when the guest has what it records.
+    heard: Instant,
+    ended: bool,
+}
+
+impl State {
+    fn is_muted(&self) -> bool {
+        self.muted.contains(&true)
+    }
+
+    /// Keeps the newest of these samples, as far as they are whole frames, and of what was there before as
+    /// much as may wait.
+    fn keep(&mut self, format: &Format, samples: &[u8]) {
+        let most = format.bytes_in(WAITING_MAX).max(format.frame());
+        let whole = samples.len() - samples.len() % format.frame();
+        // Of more than can wait only the end is of use.
+        let used = &samples[whole.saturating_sub(most)..whole];
+        let too_many = (self.waiting.len() + used.len()).saturating_sub(most);
+        self.dropped += (too_many + whole - used.len()) as u64;
+        self.waiting.drain(..too_many);
+        let from = self.waiting.len();
+        self.waiting.extend(used);
+        if format.wants_flip() {
+            format.flip_signs(self.waiting.range_mut(from..));
+        }
+    }
+
+    /// What the server is to be told of the volume.
+    fn take_volume(&mut self) -> Option<Vec<u8>> {
+        let changed = std::mem::take(&mut self.volume_changed) && !self.volume.is_empty();
+        changed.then(|| self.volume.clone())
+    }
+}
+
+impl Voice {
+    /// For samples of that format, as yet silent; `None` where no server knows them.
     ///
     /// # Errors
     /// If the system has no thread or no fd left.
-    pub(crate) fn new(format: Format) -> io::Result<Option<Self>> {
-        Self::with(format, Box::new(server::from_env))
+    pub(crate) fn new(format: Format, direction: Direction) -> io::Result<Option<Self>> {
+        Self::with(format, direction, Box::new(server::from_env))
     }
 
-    fn with(format: Format, connect: Connect) -> io::Result<Option<Self>> {
+    fn with(format: Format, direction: Direction, connect: Connect) -> io::Result<Option<Self>> {
         if !format.is_possible() {
             return Ok(None);
         }
@@ -133,12 +123,14 @@ impl Player {
             dropped: 0,
             volume: Vec::new(),
             volume_changed: false,
-            playing: false,
+            running: false,
             muted: [false; 2],
+            live: false,
+            heard: Instant::now(),
             ended: false,
         };
         let news = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let shared = Arc::new(Shared { state: Mutex::new(state), news, format });
+        let shared = Arc::new(Shared { state: Mutex::new(state), news, format, direction });
         let theirs = Arc::clone(&shared);
         let run = move || theirs.run(&connect);
         thread::Builder::new().name("fanlight-sound".to_owned()).spawn(run)?;
@@ -147,30 +139,37 @@ impl Player {
 
     /// Plays these samples, as far as they are whole frames; never blocks.
     pub(crate) fn play(&self, samples: &[u8]) {
-        let format = &self.0.format;
         let mut state = self.0.lock();
-        if !state.playing || state.is_muted() {
+        if !state.running || state.is_muted() {
             return;
         }
-        let most = format.bytes_in(WAITING_MAX).max(format.frame());
-        let whole = samples.len() - samples.len() % format.frame();
-        // Of more than can wait only the end is of use.
-        let used = &samples[whole.saturating_sub(most)..whole];
-        let too_many = (state.waiting.len() + used.len()).saturating_sub(most);
-        state.dropped += (too_many + whole - used.len()) as u64;
-        state.waiting.drain(..too_many);
-        let from = state.waiting.len();
-        state.waiting.extend(used);
-        if format.wants_flip() {
-            format.flip_signs(&mut state.waiting, from);
-        }
+        state.keep(&self.0.format, samples);
         drop(state);
         self.0.wake();
     }
 
-    /// Whether anything is played at all: until then and from then on the server has no stream.
-    pub(crate) fn set_playing(&self, playing: bool) {
-        self.0.change(|state| state.playing = playing);
+    /// What was recorded since it was last asked for, whole frames and no more bytes than that; never
+    /// blocks. While nothing is recorded, muted or for want of a server, it is silence as long as that took.
+    pub(crate) fn read(&self, bytes: usize) -> Vec<u8> {
+        let format = &self.0.format;
+        let mut state = self.0.lock();
+        let most = bytes - bytes % format.frame();
+        let now = Instant::now();
+        if state.live {
+            state.heard = now;
+            let count = most.min(state.waiting.len());
+            return state.waiting.drain(..count).collect();
+        }
+        let oldest = now.checked_sub(WAITING_MAX).unwrap_or(now);
+        let since = state.heard.max(oldest);
+        let count = most.min(format.bytes_in(now.saturating_duration_since(since)));
+        state.heard = since + format.time_of(count);
+        format.silence(count)
+    }
+
+    /// Whether it is played or recorded at all: until then and from then on the server has no stream.
+    pub(crate) fn set_running(&self, running: bool) {
+        self.0.change(|state| state.running = running);
     }
 
     /// Nothing is heard while anybody has muted it.
@@ -179,6 +178,7 @@ impl Player {
             state.muted[who as usize] = muted;
             if muted {
                 state.waiting.clear();
+                state.live = false;
             }
         });
     }
@@ -193,7 +193,7 @@ impl Player {
     }
 }
 
-impl Drop for Player {
+impl Drop for Voice {
     fn drop(&mut self) {
         self.0.change(|state| state.ended = true);
     }
@@ -214,13 +214,13 @@ impl Shared {
         let _ = rustix::io::write(&self.news, &1_u64.to_ne_bytes());
     }
 
-    /// Whether `until` came before anything was changed.
-    fn wait(&self, until: Option<Instant>) -> bool {
+    /// Waits for news.
+    fn wait(&self, until: Option<Instant>) {
         let left = until.map(|until| until.saturating_duration_since(Instant::now()));
         let left = left.and_then(|left| Timespec::try_from(left).ok());
-        let waited = poll(&mut [PollFd::new(&self.news, PollFlags::IN)], left.as_ref());
+        // A signal is as good a reason to look as any.
+        let _ = poll(&mut [PollFd::new(&self.news, PollFlags::IN)], left.as_ref());
         self.hear();
-        waited == Ok(0)
     }
 
     /// What has woken us is known.
@@ -229,7 +229,15 @@ impl Shared {
         let _ = rustix::io::read(&self.news, &mut [0; 8]);
     }
 
-    /// The stream's thread.
+    /// Whether the server is to have a stream.
+    fn wants_stream(&self, state: &State) -> bool {
+        match self.direction {
+            Direction::Play => !state.waiting.is_empty(),
+            Direction::Record => state.running && !state.is_muted(),
+        }
+    }
+
+    /// The voice's thread.
     fn run(&self, connect: &Connect) {
         let mut said = false;
         loop {
@@ -237,21 +245,30 @@ impl Shared {
             if state.ended {
                 return;
             }
-            if state.waiting.is_empty() {
+            if !self.wants_stream(&state) {
                 drop(state);
                 self.wait(None);
                 continue;
             }
             drop(state);
-            let played = connect().and_then(|socket| Stream::open(socket, &self.format));
-            let played = played.and_then(|stream| stream.play(self));
-            let Err(error) = played else { continue };
-            // It is tried again as long as the guest plays, and nobody wants to read of that each time.
+            let connected = connect().and_then(Connection::open);
+            let ended = connected.and_then(|server| match self.direction {
+                Direction::Play => playing::serve(server, self),
+                Direction::Record => recording::serve(server, self),
+            });
+            self.lock().live = false;
+            let Err(error) = ended else { continue };
+            // It is tried again as long as there is something to be heard, and nobody wants to read of that each time.
             if !std::mem::replace(&mut said, true) {
-                tracing::info!(%error, "the guest can't be heard");
+                match self.direction {
+                    Direction::Play => tracing::info!(%error, "the guest can't be heard"),
+                    Direction::Record => tracing::info!(%error, "the guest can't hear you"),
+                }
             }
             let until = Instant::now() + REST;
-            while !self.wait(Some(until)) && !self.lock().ended {}
+            while Instant::now() < until && !self.lock().ended {
+                self.wait(Some(until));
+            }
             self.lock().waiting.clear();
         }
     }

@@ -1,4 +1,4 @@
-//! What a guest plays, from a fake QEMU (`support/fake_audio.rs`) to a fake sound server
+//! What a guest plays and records, between a fake QEMU (`support/fake_audio.rs`) and a fake sound server
 //! (`support/fake_sound.rs`). What real ones do is tested in the rig.
 
 #[path = "support/alone.rs"]
@@ -13,13 +13,15 @@ mod fake_sound;
 
 #[path = "sound/hostile.rs"]
 mod hostile;
+#[path = "sound/microphone.rs"]
+mod microphone;
 #[path = "sound/server.rs"]
 mod server;
 
 use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
-use fake_audio::{FakeAudio, Init, OUT, STEREO};
+use fake_audio::{FakeAudio, IN, Init, OUT, STEREO};
 use fake_qemu::listener::FakeListener;
 use fake_qemu::{FakeQemu, FakeVm, VM};
 use fake_sound::Server;
@@ -81,7 +83,7 @@ fn next(server: &UnixListener) -> Server {
     Server::at(server.accept().unwrap().0)
 }
 
-/// The guest has a voice.
+/// The guest has a voice to play on.
 fn init(out: &mut FakeListener, voice: Init) -> Result<(), String> {
     out.call(OUT, "Init", &voice).map(drop).map_err(|(_, text)| text)
 }

@@ -30,6 +30,7 @@ impl<K: Sink> Session<K> {
         // Everything that it is owed is settled by now: its connection may end.
         self.source = source;
         self.source.set_sound(self.sound);
+        self.source.set_microphone(self.microphone);
         self.tell_guest_again();
         // It knows of nothing that is held, and has said nothing of its cursor.
         self.held = Held::default();

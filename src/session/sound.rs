@@ -1,4 +1,4 @@
-//! Whether the guest is heard.
+//! Whether the guest is heard, and hears.
 
 use super::Session;
 use crate::frame::Sound;
@@ -13,5 +13,16 @@ impl<K> Session<K> {
     /// Whether it is.
     pub fn sound(&self) -> Sound {
         self.sound
+    }
+
+    /// Whether the guest hears the user, also when its backend is another one later; at first it doesn't.
+    pub fn set_microphone(&mut self, microphone: Sound) {
+        self.microphone = microphone;
+        self.source.set_microphone(microphone);
+    }
+
+    /// Whether it does.
+    pub fn microphone(&self) -> Sound {
+        self.microphone
     }
 }

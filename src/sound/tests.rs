@@ -19,14 +19,14 @@ const STEREO: Format =
     Format { bits: 16, signed: true, float: false, big_endian: false, rate: 48_000, channels: 2 };
 
 /// A player, and its connections as it makes them.
-fn player(format: Format) -> (Player, Receiver<UnixStream>) {
+fn player(format: Format) -> (Voice, Receiver<UnixStream>) {
     let (tell, told) = channel();
     let connect = move || {
         let (ours, theirs) = UnixStream::pair()?;
         tell.send(theirs).map_err(|_| SoundError::None)?;
         Ok(ours)
     };
-    (Player::with(format, Box::new(connect)).unwrap().unwrap(), told)
+    (Voice::with(format, Direction::Play, Box::new(connect)).unwrap().unwrap(), told)
 }
 
 fn next(connections: &Receiver<UnixStream>) -> Server {
@@ -37,7 +37,7 @@ fn next(connections: &Receiver<UnixStream>) -> Server {
 fn what_is_played_arrives_as_the_server_has_room_for_it() {
     let (player, connections) = player(STEREO);
     let samples: Vec<u8> = (0..=255).cycle().take(4000).collect();
-    player.set_playing(true);
+    player.set_running(true);
     player.play(&samples);
     let mut server = next(&connections);
     server.accept(1000);
@@ -48,7 +48,7 @@ fn what_is_played_arrives_as_the_server_has_room_for_it() {
     assert_eq!(server.samples(2004), samples[1000..3004]);
     server.request(4000);
     assert_eq!(server.samples(996), samples[3004..]);
-    player.set_playing(false);
+    player.set_running(false);
     let (serial, command) = server.command();
     assert!(matches!(command, Command::DrainPlaybackStream(CHANNEL)), "{command:?}");
     write_ack_message(server.socket.get_mut(), serial).unwrap();
@@ -59,7 +59,7 @@ fn what_is_played_arrives_as_the_server_has_room_for_it() {
 fn nothing_is_asked_of_a_server_before_there_is_a_sound() {
     let (player, connections) = player(STEREO);
     player.set_muted(Muted::Here, true);
-    player.set_playing(true);
+    player.set_running(true);
     player.play(&[1; 400]);
     player.set_muted(Muted::Here, false);
     player.set_muted(Muted::There, true);
@@ -94,8 +94,8 @@ fn of_what_nobody_takes_the_newest_is_kept_and_nobody_waits() {
 }
 
 /// One that was connected to and never answers.
-fn silent(player: &Player, connections: &Receiver<UnixStream>) -> Server {
-    player.set_playing(true);
+fn silent(player: &Voice, connections: &Receiver<UnixStream>) -> Server {
+    player.set_running(true);
     player.play(&[0; 4]);
     next(connections)
 }
@@ -103,7 +103,7 @@ fn silent(player: &Player, connections: &Receiver<UnixStream>) -> Server {
 #[test]
 fn how_loud_it_is_the_server_is_told() {
     let (player, connections) = player(STEREO);
-    player.set_playing(true);
+    player.set_running(true);
     player.set_volume(&[255, 0, 7]);
     player.play(&[0; 4]);
     let mut server = next(&connections);
@@ -118,7 +118,7 @@ fn samples_get_the_signs_that_servers_know() {
         let format = Format { bits, signed, big_endian, channels: 1, ..STEREO };
         let mut samples: VecDeque<u8> = samples.iter().copied().collect();
         if format.wants_flip() {
-            format.flip_signs(&mut samples, 0);
+            format.flip_signs(samples.iter_mut());
         }
         Vec::from(samples)
     };
@@ -136,12 +136,15 @@ fn what_nobody_can_play_is_refused() {
         Format { bits: 24, ..STEREO },
         Format { bits: 16, float: true, ..STEREO },
         Format { channels: 0, ..STEREO },
-        Format { channels: CHANNELS_MAX + 1, ..STEREO },
+        Format { channels: format::CHANNELS_MAX + 1, ..STEREO },
         Format { rate: 0, ..STEREO },
         Format { rate: u32::MAX, ..STEREO },
     ] {
         let connect = || Err(SoundError::None);
-        assert!(Player::with(format, Box::new(connect)).unwrap().is_none(), "{format:?}");
+        assert!(
+            Voice::with(format, Direction::Play, Box::new(connect)).unwrap().is_none(),
+            "{format:?}"
+        );
     }
 }
 

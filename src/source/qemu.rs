@@ -137,6 +137,10 @@ impl Source for QemuSource {
     fn set_sound(&mut self, sound: Sound) {
         self.audio.want(sound);
     }
+
+    fn set_microphone(&mut self, microphone: Sound) {
+        self.audio.want_microphone(microphone);
+    }
 }
 
 impl QemuSource {

@@ -13,16 +13,16 @@ fn formats_that_cannot_be_are_refused() {
         let (_stage, mut out) = Stage::heard();
         type Spoil = fn(&mut Init);
         let spoils: [(&str, Spoil); 13] = [
-            ("nobody can play", |v| v.1 = 0),
-            ("nobody can play", |v| v.1 = 7),
-            ("nobody can play", |v| v.1 = 24),
-            ("nobody can play", |v| v.1 = 255),
-            ("nobody can play", |v| v.3 = true),
-            ("nobody can play", |v| v.4 = 0),
-            ("nobody can play", |v| v.4 = u32::MAX),
-            ("nobody can play", |v| v.5 = 0),
-            ("nobody can play", |v| v.5 = 9),
-            ("nobody can play", |v| v.5 = 255),
+            ("no sound server knows", |v| v.1 = 0),
+            ("no sound server knows", |v| v.1 = 7),
+            ("no sound server knows", |v| v.1 = 24),
+            ("no sound server knows", |v| v.1 = 255),
+            ("no sound server knows", |v| v.3 = true),
+            ("no sound server knows", |v| v.4 = 0),
+            ("no sound server knows", |v| v.4 = u32::MAX),
+            ("no sound server knows", |v| v.5 = 0),
+            ("no sound server knows", |v| v.5 = 9),
+            ("no sound server knows", |v| v.5 = 255),
             ("no frame", |v| v.6 = 0),
             ("no frame", |v| v.6 = 2),
             ("no frame", |v| v.6 = u32::MAX),
@@ -143,7 +143,7 @@ fn what_is_not_understood_gets_the_right_error() {
         assert_eq!(error(out.call(OUT, "SetVolume", &(1_u64, true))), invalid);
         assert_eq!(error(out.call(OUT, "Write", &(1_u64, "text"))), invalid);
         assert_eq!(error(out.call(OUT, "Read", &(1_u64, 4_u64))), unknown);
-        assert_eq!(error(out.call(fake_audio::IN, "Write", &(1_u64, &[0_u8][..]))), unknown);
+        assert_eq!(error(out.call(IN, "Write", &(1_u64, &[0_u8][..]))), unknown);
         let elsewhere = Message::method_call("/org/qemu/Display1/Else", "Fini").interface(OUT);
         let serial = out.send_message(&elsewhere.build(&1_u64).unwrap());
         assert_eq!(error(out.reply(serial)), "org.freedesktop.DBus.Error.UnknownObject");

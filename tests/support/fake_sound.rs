@@ -4,12 +4,14 @@
 // Each test crate uses its own part of it.
 #![allow(dead_code)]
 
-use std::io::{BufReader, Read};
+use std::io::{BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 
 use pulseaudio::protocol::{
-    AuthReply, Command, CreatePlaybackStreamReply, MAX_VERSION, Request, SetClientNameReply,
-    Volume, read_command_message, read_descriptor, write_command_message, write_reply_message,
+    AuthReply, Command, CommandReply, CreatePlaybackStreamReply, CreateRecordStreamReply,
+    Descriptor, DescriptorFlags, MAX_VERSION, Request, SetClientNameReply, TagStructWrite, Volume,
+    read_command_message, read_descriptor, write_command_message, write_descriptor,
+    write_reply_message,
 };
 
 /// What it calls a stream.
@@ -17,6 +19,15 @@ pub(crate) const CHANNEL: u32 = 5;
 
 pub(crate) struct Server {
     pub(crate) socket: BufReader<UnixStream>,
+}
+
+fn write_samples(to: &mut impl Write, samples: &[u8]) {
+    for block in samples.chunks(1024) {
+        let (length, flags) = (block.len() as u32, DescriptorFlags::empty());
+        let head = Descriptor { length, channel: CHANNEL, offset: 0, flags };
+        write_descriptor(to, &head).unwrap();
+        to.write_all(block).unwrap();
+    }
 }
 
 impl Server {
@@ -28,17 +39,24 @@ impl Server {
         read_command_message(&mut self.socket, MAX_VERSION).unwrap()
     }
 
-    /// Answers until there is a stream, for which there is so much room.
-    pub(crate) fn accept(&mut self, room: u32) {
+    /// Answers until it is asked for a stream.
+    fn greet(&mut self) -> (u32, Command) {
         let (serial, command) = self.command();
         assert!(matches!(command, Command::Auth(_)), "{command:?}");
-        let reply = AuthReply { version: MAX_VERSION, ..AuthReply::default() };
-        write_reply_message(self.socket.get_mut(), serial, &reply, MAX_VERSION).unwrap();
+        self.reply(serial, &AuthReply { version: MAX_VERSION, ..AuthReply::default() });
         let (serial, command) = self.command();
         assert!(matches!(command, Command::SetClientName(_)), "{command:?}");
-        let reply = SetClientNameReply { client_id: 1 };
-        write_reply_message(self.socket.get_mut(), serial, &reply, MAX_VERSION).unwrap();
-        let (serial, command) = self.command();
+        self.reply(serial, &SetClientNameReply { client_id: 1 });
+        self.command()
+    }
+
+    fn reply<R: CommandReply + TagStructWrite>(&mut self, serial: u32, reply: &R) {
+        write_reply_message(self.socket.get_mut(), serial, reply, MAX_VERSION).unwrap();
+    }
+
+    /// Answers until there is a stream to play, for which there is so much room.
+    pub(crate) fn accept(&mut self, room: u32) {
+        let (serial, command) = self.greet();
         let Command::CreatePlaybackStream(params) = command else { panic!("{command:?}") };
         assert_eq!(params.sample_spec.channels, params.channel_map.num_channels());
         let reply = CreatePlaybackStreamReply {
@@ -48,7 +66,29 @@ impl Server {
             channel_map: params.channel_map,
             ..CreatePlaybackStreamReply::default()
         };
-        write_reply_message(self.socket.get_mut(), serial, &reply, MAX_VERSION).unwrap();
+        self.reply(serial, &reply);
+    }
+
+    /// Answers until there is a stream that records, and has recorded this already.
+    pub(crate) fn accept_recording(&mut self, heard: &[u8]) {
+        let (serial, command) = self.greet();
+        let Command::CreateRecordStream(params) = command else { panic!("{command:?}") };
+        assert_eq!(params.sample_spec.channels, params.channel_map.num_channels());
+        let reply = CreateRecordStreamReply {
+            channel: CHANNEL,
+            sample_spec: params.sample_spec,
+            channel_map: params.channel_map,
+            ..CreateRecordStreamReply::default()
+        };
+        let mut at_once = Vec::new();
+        write_reply_message(&mut at_once, serial, &reply, MAX_VERSION).unwrap();
+        write_samples(&mut at_once, heard);
+        self.socket.get_mut().write_all(&at_once).unwrap();
+    }
+
+    /// The microphone hears this.
+    pub(crate) fn hear(&mut self, samples: &[u8]) {
+        write_samples(self.socket.get_mut(), samples);
     }
 
     pub(crate) fn request(&mut self, length: u32) {
@@ -72,8 +112,10 @@ impl Server {
 
     /// How loud each channel of the stream is to be, of 0x10000.
     pub(crate) fn volume(&mut self) -> Vec<u32> {
-        let (_, command) = self.command();
-        let Command::SetSinkInputVolume(said) = command else { panic!("{command:?}") };
+        let said = match self.command().1 {
+            Command::SetSinkInputVolume(said) | Command::SetSourceOutputVolume(said) => said,
+            other => panic!("{other:?}"),
+        };
         said.volume.channels().iter().map(Volume::as_u32).collect()
     }
 

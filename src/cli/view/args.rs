@@ -31,7 +31,7 @@ Hotkeys:
   fullscreen  F11          as large as the screen; or as before
   hud         F12          frames a second, direct or copied and why, latencies; or no longer
   screenshot  Ctrl+Alt+S   the guest's picture, into your folder for pictures
-  mute        Ctrl+Alt+M   the guest is not heard; or is again
+  mute        Ctrl+Alt+M   the guest is not heard, and records nothing; or again
 
 --hotkey ACTION=KEYS changes one: modifiers (ctrl, alt, altgr, shift, super) and a key, joined by +,
 or none, so that the guest has the key; grab=none grabs nothing. Keys are places on the keyboard and
@@ -42,6 +42,9 @@ Ctrl+Alt+Delete, and Ctrl+Alt+1 to Ctrl+Alt+= are its Ctrl+Alt+F1 to F12.
 
 Without --present, the guest's memory itself is given to the compositor when the guest flips between
 buffers, and a copy of it when the guest draws into the buffer that is shown.
+
+Nothing that your microphone hears reaches the guest, unless --microphone is given. Then it is recorded
+while the guest does so, as your desktop shows, and not while the window is muted.
 
 Text that is copied in the guest can be pasted in the host, and the other way round, where QEMU has a
 clipboard (-chardev qemu-vdagent,clipboard=on,…) and the guest runs spice-vdagent.
@@ -85,7 +88,10 @@ pub(in crate::cli) struct ViewArgs {
     /// Don't play what the guest plays
     #[arg(long)]
     no_audio: bool,
-    /// Begin without its sound; the hotkey `mute` takes that back
+    /// Let the guest record what your microphone hears, while it wants to; otherwise it never does
+    #[arg(long, conflicts_with = "no_audio")]
+    microphone: bool,
+    /// Begin without its sound, and with nothing for it to record; the hotkey `mute` takes that back
     #[arg(long, conflicts_with = "no_audio")]
     mute: bool,
     /// When the virtual machine goes away, keep the window with its last picture, and show it again when it is back
@@ -160,6 +166,11 @@ impl ViewArgs {
             (false, true) => Sound::Muted,
             (false, false) => Sound::On,
         }
+    }
+
+    /// Whether the guest hears the user.
+    pub(super) fn microphone(&self) -> Sound {
+        if self.microphone { self.sound() } else { Sound::Off }
     }
 
     pub(super) fn uris(&self) -> Result<Vec<Uri>, Failure> {

@@ -56,6 +56,7 @@ impl<'a> Head<'a> {
         // The heads of one virtual machine have one sound.
         if !args.all || console.head == 0 {
             session.set_sound(args.sound());
+            session.set_microphone(args.microphone());
         }
         let mut hud = Hud::new(&console);
         if args.hud {
@@ -115,11 +116,7 @@ impl<'a> Head<'a> {
             match action {
                 Action::Hud => hud.toggle(session),
                 Action::Screenshot => screenshots.take(session, name),
-                Action::Mute => match session.sound() {
-                    Sound::On => session.set_sound(Sound::Muted),
-                    Sound::Muted => session.set_sound(Sound::On),
-                    Sound::Off => {}
-                },
+                Action::Mute => toggle_sound(session),
                 // The window's own.
                 Action::Grab | Action::Fullscreen => {}
             }
@@ -152,4 +149,15 @@ impl<'a> Head<'a> {
         hud.step(session);
         Ok(None)
     }
+}
+
+/// Mutes the guest, and for the guest the user; or no longer. Who began without either goes on so.
+fn toggle_sound<K>(session: &mut Session<K>) {
+    let toggled = |sound| match sound {
+        Sound::Off => Sound::Off,
+        Sound::On => Sound::Muted,
+        Sound::Muted => Sound::On,
+    };
+    session.set_sound(toggled(session.sound()));
+    session.set_microphone(toggled(session.microphone()));
 }
