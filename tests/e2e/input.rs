@@ -181,8 +181,9 @@ impl Desk {
         self.linux.qemu.line.tell(&Command::Still(frame), soon())?;
         let (width, height) = self.linux.size;
         let known = pattern::expected(frame, width, height);
-        // Beside the window: the desktop draws the pointer into the picture.
-        self.pointer.to(0.5, 0.5)?;
+        // Beside the window, wherever it is: the desktop draws the pointer into the picture.
+        let (right, bottom) = self.sway.size();
+        self.pointer.to(f64::from(right) - 0.5, f64::from(bottom) - 0.5)?;
         let deadline = soon();
         loop {
             let shot = self.sway.screenshot()?;

@@ -37,11 +37,8 @@ fn boot(gl: bool, blob: bool) -> Result<Linux> {
     let (dir, bus) = bus()?;
     let mut setup = Setup::new("linux", Guest::Linux(None)).on(&bus).gl(gl).blob(blob).heads(2);
     // Besides the keyboard and the mouse that a PC has: what the tests of input want.
-    // Only with --long, as those are.
-    if std::env::var_os("FANLIGHT_LONG").is_some() {
-        for device in ["virtio-keyboard-pci", "virtio-tablet-pci", "virtio-mouse-pci"] {
-            setup = setup.arg("-device").arg(device);
-        }
+    for device in ["virtio-keyboard-pci", "virtio-tablet-pci", "virtio-mouse-pci"] {
+        setup = setup.arg("-device").arg(device);
     }
     let mut qemu = setup.start(&Guests::find()?, &dir)?;
     let size = qemu.booted()?;

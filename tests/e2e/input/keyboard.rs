@@ -42,8 +42,8 @@ const KEYS: [RangeInclusive<u32>; 14] = [
 /// Those that a PC's keyboard hasn't: line feed, and what Korean and Sun's keyboards have.
 const NOT_PS2: [RangeInclusive<u32>; 3] = [101..=101, 122..=123, 129..=139];
 
-/// So many keys are typed before the guest is heard: as many as the queue of a PC's keyboard holds.
-const AT_ONCE: usize = 4;
+/// So many keys are typed before the guest is heard: the queue of a PC's keyboard holds 16 bytes, and a key may take 8.
+const AT_ONCE: usize = 2;
 
 /// Types the keys while the viewer has grabbed, so that no key is anybody else's.
 fn type_all(mut desk: Desk, device: Device, but: &[RangeInclusive<u32>]) -> Result<()> {

@@ -5,6 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::bus::Bus;
 use crate::child::Child;
@@ -214,6 +215,9 @@ impl Setup {
                 let mode =
                     mode.map_or_else(String::new, |(w, h)| format!(" fanlight.mode={w}x{h}"));
                 command.arg("-append").arg(format!("{KERNEL_COMMAND_LINE}{mode}"));
+                // What its kernel complains of stands in QEMU's log.
+                command.args(["-chardev", "file,id=console,path=/dev/stderr,append=on"]);
+                command.args(["-serial", "chardev:console"]);
             }
         }
         command.args(&self.extra);
@@ -261,7 +265,7 @@ fn accelerator() -> (&'static str, &'static str) {
 }
 
 /// Quiet, with a still console, and without what only costs time under emulation.
-const KERNEL_COMMAND_LINE: &str = "console=tty0 quiet loglevel=3 panic=-1 \
+const KERNEL_COMMAND_LINE: &str = "console=ttyS1 console=tty0 quiet loglevel=3 panic=-1 \
     vt.global_cursor_default=0 consoleblank=0 mitigations=off nokaslr no_timer_check \
     tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests random.trust_cpu=on";
 
@@ -291,7 +295,10 @@ impl Qemu {
     /// # Errors
     /// If it does not come up; with the end of QEMU's log.
     pub fn booted(&mut self) -> Result<(u32, u32)> {
+        let began = Instant::now();
         let ready = self.line.ready(Deadline::seconds(BOOT_SECONDS));
+        let seconds = began.elapsed().as_secs();
+        println!("the Linux guest booted for {seconds} s");
         ready.map_err(|error| self.failure(&format!("does not boot: {error}")))
     }
 
