@@ -59,7 +59,7 @@ fn main() -> Result<()> {
         }
     };
     println!(
-        "view                first frame: fastest    median  of simple-shm  RSS, PSS (MiB)  wake-ups/s"
+        "view                first frame: fastest    median  of simple-shm  MiB, pictures  wake-ups/s"
     );
     let with = |mut command: Command| {
         command.envs(environment.iter().map(|(name, value)| (name, value)));
@@ -103,11 +103,11 @@ fn report(
     start: impl Fn() -> Command,
 ) -> Option<Duration> {
     match measure(start) {
-        Ok(Measured { fastest, median, memory: [rss, pss], wakeups }) => {
+        Ok(Measured { fastest, median, memory: [all, pictures], wakeups }) => {
             let ms = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
             let of = yardstick.unwrap_or(median);
             let times = median.as_secs_f64() / of.as_secs_f64();
-            let memory = format!("{:.1}, {:.1}", mib(rss), mib(pss));
+            let memory = format!("{:.1}, {:.1}", mib(all), mib(pictures));
             println!(
                 "  {name:<28} {:>10} {:>10} {times:>12.2} {memory:>16} {wakeups:>11.1}",
                 ms(fastest),
@@ -129,7 +129,7 @@ fn mib(kib: u64) -> f64 {
 struct Measured {
     fastest: Duration,
     median: Duration,
-    /// Resident, and the same with shared pages divided among who shares them, in KiB.
+    /// Resident, and as much of it as is the guest's picture or a copy of it, in KiB.
     memory: [u64; 2],
     /// A second.
     wakeups: f64,
@@ -212,8 +212,19 @@ impl Running {
     }
 
     fn memory(&self) -> Result<[u64; 2]> {
-        let rollup = self.proc("smaps_rollup")?;
-        Ok([number(&rollup, "Rss:")?, number(&rollup, "Pss:")?])
+        let (mut all, mut pictures) = (0, 0);
+        let mut is_picture = false;
+        for line in self.proc("smaps")?.lines() {
+            // A mapping begins with its addresses and ends with what is mapped.
+            if line.split(' ').next().is_some_and(|word| word.contains('-')) {
+                is_picture = ["/memfd:", "/dmabuf:"].iter().any(|name| line.contains(name));
+            } else if line.starts_with("Rss:") {
+                let resident = number(line, "Rss:")?;
+                all += resident;
+                pictures += if is_picture { resident } else { 0 };
+            }
+        }
+        Ok([all, pictures])
     }
 
     /// How often its threads have waited and gone on.
