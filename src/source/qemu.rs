@@ -106,7 +106,7 @@ impl Source for QemuSource {
     }
 
     fn poll(&mut self) -> Option<SourceEvent> {
-        match self.mailbox.pop()? {
+        match self.clipboard.next(&self.mailbox)? {
             Letter::Event(event) => Some(event),
             Letter::Canvas { announcement, painter } => {
                 if painter.is_some() {

@@ -21,6 +21,10 @@ pub struct Data {
     sources: Vec<(WlDataSource, Vec<String>)>,
     /// That of it which is copied now, and by which serial number.
     pub copied: Option<(WlDataSource, u32)>,
+    /// By older serial numbers than this nothing is copied: the user did something elsewhere since.
+    pub oldest: u32,
+    /// How often that was so.
+    pub refused: usize,
     /// What the client pastes: under which name, and where to.
     pub pastes: Vec<(String, OwnedFd)>,
     /// Offers that it has.
@@ -80,6 +84,10 @@ dispatch!(WlDataDeviceManager, (), |state, _r, request, _d, init| match request 
 });
 
 dispatch!(WlDataDevice, (), |state, _r, request, _d, _i| match request {
+    // As wlroots does: without a word.
+    wl_data_device::Request::SetSelection { serial, .. } if serial < state.data.oldest => {
+        state.data.refused += 1;
+    }
     wl_data_device::Request::SetSelection { source: Some(source), serial } => {
         let names = state.data.sources.iter().find(|(known, _)| *known == source);
         let names = names.expect("a source that is there").1.clone();

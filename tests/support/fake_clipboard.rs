@@ -15,7 +15,8 @@ pub(crate) const PATH: &str = "/org/qemu/Display1/Clipboard";
 pub(crate) const TEXT: &str = "text/plain;charset=utf-8";
 const INTERFACE: &str = "org.qemu.Display1.Clipboard";
 const FAILED: &str = "org.qemu.Display1.Error.Failed";
-const PATIENCE: Duration = Duration::from_secs(10);
+/// An emulated machine takes its time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct FakeClipboard {
     connection: Connection,

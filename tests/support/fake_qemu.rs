@@ -32,7 +32,8 @@ pub(crate) const LISTENER: &str = "org.qemu.Display1.Listener";
 pub(crate) const MAP: &str = "org.qemu.Display1.Listener.Unix.Map";
 pub(crate) const DMABUF2: &str = "org.qemu.Display1.Listener.Unix.ScanoutDMABUF2";
 const PATH: &str = "/org/qemu/Display1/Listener";
-const PATIENCE: Duration = Duration::from_secs(10);
+/// An emulated machine takes its time.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Says of memfds that they are udmabufs.
 pub(crate) fn classify(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {

@@ -2,7 +2,8 @@
 //! offered there. Text moves only when somebody pastes it, through a pipe that goes from one to the other.
 //!
 //! The compositor tells only the window with the keyboard what is copied, and lets only it copy something.
-//! So what a guest copies meanwhile waits until its window has the keyboard again.
+//! So what a guest copies meanwhile waits until its window has the keyboard again. Some take it only by
+//! something that the user did after whatever was copied last; it waits for that, too.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::os::fd::AsFd;
@@ -35,6 +36,15 @@ const NO_TEXT: u8 = TEXTS.len() as u8;
 /// The offer is what we have copied ourselves.
 const OURS: u8 = u8::MAX;
 
+/// What the compositor has to say before the guest's is copied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Waits {
+    /// That the window has the keyboard.
+    Keyboard,
+    /// That the user does something there: something else was copied after what he did last.
+    User,
+}
+
 /// The compositor's, as far as it is used.
 #[derive(Debug, Default)]
 pub(super) struct Clipboard {
@@ -43,11 +53,17 @@ pub(super) struct Clipboard {
     offer: Option<(WlDataOffer, &'static str)>,
     /// What is copied in the guest, as the compositor knows it.
     source: Option<WlDataSource>,
-    /// The guest has copied something that the compositor isn't told of yet.
-    waits: bool,
+    /// What is copied in the host is that, the compositor says.
+    is_ours: bool,
+    /// The guest has copied something that the compositor isn't told of yet, or has not taken: why.
+    waits: Option<Waits>,
+    /// It was told for the second time, which is the last.
+    again: bool,
     /// How often the compositor was told so, without having answered since. What it says of others
     /// meanwhile is from before.
     untaken: u32,
+    /// By what the user had done then.
+    told_by: u32,
     /// What the user did last, while the window has the keyboard.
     serial: Option<u32>,
     /// A name that nobody else gives to what he copies, by which we know ours.
@@ -67,7 +83,7 @@ impl Clipboard {
         let (Some((manager, device)), Some(serial)) = (&self.device, self.serial) else { return };
         let Some(backend) = device.backend().upgrade() else { return };
         let display = Connection::from_backend(backend).display();
-        self.waits = false;
+        self.again = self.waits.take() == Some(Waits::User);
         let source = manager.create_data_source(qh, Copied);
         for name in TEXTS {
             source.offer(name.to_owned());
@@ -76,6 +92,7 @@ impl Clipboard {
         device.set_selection(Some(&source), serial);
         display.sync(qh, Copied);
         self.untaken += 1;
+        self.told_by = serial;
         // Only now, when it is no more what is copied.
         if let Some(before) = self.source.replace(source) {
             before.destroy();
@@ -114,11 +131,11 @@ impl State {
         let clipboard = &mut self.clipboard;
         match happened {
             Happened::Offered => {
-                clipboard.waits = clipboard.device.is_some();
+                clipboard.waits = clipboard.device.is_some().then_some(Waits::Keyboard);
                 clipboard.copy(qh);
             }
             Happened::Withdrawn => {
-                clipboard.waits = false;
+                clipboard.waits = None;
                 if let Some(source) = clipboard.source.take() {
                     source.destroy();
                 }
@@ -135,8 +152,15 @@ impl State {
     /// The window has the keyboard, and the user did something there that has this number.
     pub(super) fn may_copy(&mut self, serial: u32, qh: &QueueHandle<Self>) {
         self.clipboard.serial = Some(serial);
-        if self.clipboard.waits {
+        if self.clipboard.waits.is_some() {
             self.clipboard.copy(qh);
+        }
+    }
+
+    /// The user did something with another device than the keyboard.
+    pub(super) fn may_still_copy(&mut self, serial: u32, qh: &QueueHandle<Self>) {
+        if self.clipboard.serial.is_some() {
+            self.may_copy(serial, qh);
         }
     }
 
@@ -151,6 +175,11 @@ impl State {
         clipboard.drop_offer();
         let rank = offer.as_ref().and_then(|offer| offer.data::<Offered>()).map(Offered::rank);
         let text = rank.and_then(|rank| TEXTS.get(usize::from(rank)));
+        clipboard.is_ours = rank == Some(OURS);
+        // Without the keyboard it may be what was there before.
+        if clipboard.waits == Some(Waits::User) && clipboard.serial.is_some() {
+            clipboard.waits = None;
+        }
         match (offer, text) {
             (Some(offer), Some(text)) => clipboard.offer = Some((offer, text)),
             (Some(offer), None) => offer.destroy(),
@@ -162,7 +191,7 @@ impl State {
     /// Unless the guest's is about to take its place.
     fn tell_host_copied(&mut self) {
         let clipboard = &self.clipboard;
-        if !clipboard.waits && clipboard.untaken == 0 {
+        if clipboard.waits.is_none() && clipboard.untaken == 0 {
             let text = clipboard.offer.is_some();
             let happened = if text { Happened::Offered } else { Happened::Withdrawn };
             self.events.push_back(SinkEvent::Clipboard(happened));
@@ -205,9 +234,17 @@ impl Dispatch2<WlCallback, State> for Copied {
         _: &WlCallback,
         _: wl_callback::Event,
         _: &Connection,
-        _: &QueueHandle<State>,
+        qh: &QueueHandle<State>,
     ) {
-        state.clipboard.untaken -= 1;
+        let clipboard = &mut state.clipboard;
+        clipboard.untaken -= 1;
+        let taken = clipboard.is_ours || clipboard.source.is_none();
+        if clipboard.untaken == 0 && clipboard.waits.is_none() && !taken && !clipboard.again {
+            clipboard.waits = Some(Waits::User);
+            if clipboard.serial.is_some_and(|serial| serial != clipboard.told_by) {
+                clipboard.copy(qh);
+            }
+        }
         state.tell_host_copied();
     }
 }
@@ -228,6 +265,8 @@ impl Dispatch2<WlDataSource, State> for Copied {
             wl_data_source::Event::Cancelled => {
                 if let Some(source) = state.clipboard.source.take_if(|ours| ours == source) {
                     source.destroy();
+                    // Something else was copied since.
+                    state.clipboard.waits.take_if(|waits| *waits == Waits::User);
                 }
             }
             _ => {}

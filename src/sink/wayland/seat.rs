@@ -301,8 +301,9 @@ impl Dispatch2<WlPointer, State> for Seated {
             }
             Event::Leave { .. } => state.leave_pointer(qh),
             Event::Motion { surface_x, surface_y, .. } => state.point(surface_x, surface_y, qh),
-            Event::Button { button: code, state: WEnum::Value(how), .. } => {
+            Event::Button { serial, button: code, state: WEnum::Value(how), .. } => {
                 let pressed = how == ButtonState::Pressed;
+                state.may_still_copy(serial, qh);
                 if pressed && state.seat.grab.wants_click() {
                     // It says only whom the pointer is for.
                     state.set_grabbed(true, qh);

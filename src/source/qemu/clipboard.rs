@@ -22,6 +22,7 @@ use super::names::{CLIPBOARD, CLIPBOARD_PATH};
 use super::screen::Letter;
 use super::wait::{Bell, beside};
 use crate::frame::Clipboard;
+use crate::port::SourceEvent;
 use crate::source::mailbox::Mailbox;
 use crate::source::pipe::{PipeError, TEXT_MAX, write_text};
 
@@ -83,6 +84,23 @@ impl Shared {
     pub(super) fn take(&self, happened: Clipboard) {
         self.lock().take(happened);
         self.jobs.ring();
+    }
+
+    /// What the connection's thread says next; but not that the guest has copied what is overtaken.
+    pub(super) fn next(&self, mailbox: &Mailbox<Letter>) -> Option<Letter> {
+        loop {
+            match mailbox.pop()? {
+                Letter::Event(SourceEvent::Clipboard(happened)) if self.is_overtaken(&happened) => {
+                }
+                letter => return Some(letter),
+            }
+        }
+    }
+
+    /// Whether the host has copied something since, or is about to say so.
+    fn is_overtaken(&self, happened: &Clipboard) -> bool {
+        let inner = self.lock();
+        !matches!(happened, Clipboard::Wanted(_)) && (inner.ours || (inner.untold && inner.host))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -298,6 +316,21 @@ fn on_thread(work: impl FnOnce() + Send + 'static) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_guest_copied_counts_until_the_host_copies() {
+        let shared = Shared::default();
+        assert!(shared.lock().grabbed(1));
+        let copied = Clipboard::Offered;
+        assert!(!shared.is_overtaken(&copied));
+        shared.take(Clipboard::Offered);
+        assert!(shared.is_overtaken(&copied), "it is about to be told");
+        assert!(matches!(shared.lock().job(), Some(Job::Grab(2))));
+        assert!(shared.is_overtaken(&copied) && !shared.lock().grabbed(2));
+        assert!(shared.lock().grabbed(3) && !shared.is_overtaken(&copied));
+        shared.take(Clipboard::Withdrawn);
+        assert!(!shared.is_overtaken(&copied));
+    }
 
     #[test]
     fn programs_that_hang_get_so_many_threads_and_no_more() {

@@ -194,6 +194,7 @@ impl Shared {
     fn read(&self, number: u64, call: Option<Message>, read: Result<String, PipeError>) {
         self.lock().read(number, call, read);
         self.answers.ring();
+        self.jobs.ring();
     }
 }
 
@@ -208,7 +209,11 @@ impl Inner {
         }
         match (call, read) {
             (Some(call), read) => self.answers.push_back((call, read)),
-            (None, Ok(text)) if self.text == number => self.kept = Some(text),
+            (None, Ok(text)) if self.text == number => {
+                self.kept = Some(text);
+                // QEMU doesn't ask twice for what it was refused, unless it is offered once more.
+                self.untold |= self.ours;
+            }
             (None, _) => {}
         }
     }
