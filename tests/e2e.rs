@@ -2,6 +2,8 @@
 //!
 //! `cargo rig test` runs this in its machine. Elsewhere each test is skipped, and says why.
 
+#[path = "e2e/clipboard.rs"]
+mod clipboard;
 #[path = "support/compositor.rs"]
 #[allow(dead_code, missing_docs, missing_debug_implementations, unreachable_pub)]
 mod compositor;
@@ -131,6 +133,10 @@ const TESTS: &[Test] = &[
     test("moving_boot_sector_is_whole_at_each_pause", moving::pauses),
     test("moving_boot_sector_is_followed_through_a_reset", moving::reset),
     test("desktop_is_sharp_at_every_scale", sizes::exact),
+    test("clipboard_of_the_desktop_goes_to_the_guest", clipboard::to_the_guest),
+    test("clipboard_of_the_guest_goes_to_the_desktop", clipboard::to_the_host),
+    test("clipboard_off_passes_nothing", clipboard::off),
+    test("clipboard_goes_both_ways_through_a_real_qemu", clipboard::real::both_ways),
     test("peer_to_peer_through_qmp", words::peer_to_peer),
     test("list_names_every_console", words::list),
     test("no_qemu_on_the_bus_is_said", words::no_qemu),
