@@ -16,6 +16,7 @@ mod fuzz;
 #[path = "../wire/viewer.rs"]
 mod viewer;
 
+mod clipboard;
 mod copies;
 mod dbus;
 mod fds;

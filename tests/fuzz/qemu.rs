@@ -2,7 +2,7 @@
 //! pixels that came in messages are on the canvas, byte for byte.
 
 #[path = "../support/fake_qemu.rs"]
-mod fake_qemu;
+pub(crate) mod fake_qemu;
 
 #[path = "qemu_pixels.rs"]
 mod pixels;

@@ -5,6 +5,8 @@
 
 #[path = "../../wire/backend.rs"]
 mod backend;
+#[path = "../clipboard.rs"]
+mod clipboard;
 #[path = "../copies.rs"]
 mod copies;
 #[path = "../dbus.rs"]
@@ -38,6 +40,7 @@ type Target = fn(&[u8]);
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
     let target = std::env::var("TARGET").expect("TARGET names the target");
     match target.as_str() {
+        "clipboard" => clipboard::act,
         "copies" => copies::compare,
         "damage" => geometry::add_up,
         "geometry" => geometry::compare,
