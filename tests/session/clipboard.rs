@@ -17,7 +17,7 @@ use crate::stage::{Setup, Stage};
 const LONGEST: usize = 1 << 20;
 
 /// A guest and a host that have a clipboard each, and the window has the keyboard.
-fn shared() -> (Stage, FakeClipboard) {
+pub(crate) fn shared() -> (Stage, FakeClipboard) {
     let (mut stage, guest) = open();
     stage.settle();
     guest.registered();
@@ -35,7 +35,7 @@ fn open() -> (Stage, FakeClipboard) {
 
 impl Stage {
     /// Lets the session work until a thread has what it waits for.
-    fn join<T>(&mut self, what: &str, thread: JoinHandle<T>) -> T {
+    pub(crate) fn join<T>(&mut self, what: &str, thread: JoinHandle<T>) -> T {
         let mut thread = Some(thread);
         self.until(what, |stage| {
             // It may end without the session's doing.
@@ -52,13 +52,13 @@ impl Stage {
     }
 
     /// What the window is asked for by the guest: under which name, and where to.
-    fn asked(&mut self) -> (String, File) {
+    pub(crate) fn asked(&mut self) -> (String, File) {
         let (name, pipe) = self.until_told("a paste", |server| server.data.pastes.pop());
         (name, File::from(pipe))
     }
 
     /// What a program of the host's gets that pastes under that name.
-    fn pasted(&mut self, name: &str) -> JoinHandle<Vec<u8>> {
+    pub(crate) fn pasted(&mut self, name: &str) -> JoinHandle<Vec<u8>> {
         let pipe = self.compositor.with(|server| server.host_pastes(name));
         self.settle();
         read_all(pipe)
@@ -71,13 +71,13 @@ impl Stage {
         self.settle();
     }
 
-    fn host_copies(&mut self, names: &[&str]) {
+    pub(crate) fn host_copies(&mut self, names: &[&str]) {
         self.compositor.with(|server| server.host_copies(names));
         self.settle();
     }
 
     /// The guest's is what is copied in the host, by that serial number.
-    fn guests_is_copied(&mut self) -> u32 {
+    pub(crate) fn guests_is_copied(&mut self) -> u32 {
         self.until_told("a copy", |server| server.data.copied.as_ref().map(|copied| copied.1))
     }
 }
@@ -90,7 +90,7 @@ fn read_all(pipe: OwnedFd) -> JoinHandle<Vec<u8>> {
     })
 }
 
-fn text(text: &str) -> Pasted {
+pub(crate) fn text(text: &str) -> Pasted {
     Ok((TEXT.to_owned(), text.as_bytes().to_vec()))
 }
 

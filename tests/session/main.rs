@@ -20,6 +20,7 @@ mod fake_qemu;
 mod backend;
 
 mod clipboard;
+mod clipboard_storms;
 mod copies;
 mod cursors;
 mod direct;

@@ -49,6 +49,13 @@ impl Server {
 
     /// The client is told what is copied.
     pub fn offer(&mut self, names: &[&str]) {
+        let offer = self.announce();
+        names.iter().for_each(|name| offer.offer((*name).to_owned()));
+        self.select(&offer);
+    }
+
+    /// The client is told that something will be offered, whose names come next.
+    pub fn announce(&mut self) -> WlDataOffer {
         let device = self.data.device.as_ref().expect("a data device");
         let offer = self.client.create_resource::<WlDataOffer, (), Self>(
             &self.display,
@@ -57,9 +64,13 @@ impl Server {
         );
         let offer = offer.unwrap();
         device.data_offer(&offer);
-        names.iter().for_each(|name| offer.offer((*name).to_owned()));
-        device.selection(Some(&offer));
         self.data.offers += 1;
+        offer
+    }
+
+    /// And that it is copied.
+    pub fn select(&self, offer: &WlDataOffer) {
+        self.data.device.as_ref().unwrap().selection(Some(offer));
     }
 
     /// A program of the host's pastes what the client has copied, under that name.
