@@ -227,7 +227,7 @@ impl Stage {
         }
         let message = self.sent.recv_timeout(PATIENCE);
         let message = message.unwrap_or_else(|_| panic!("no {what}; open: {:?}", self.open));
-        self.take(message);
+        self.take(&message);
     }
 
     /// Takes what there is; whether there was something of the viewer's.
@@ -243,13 +243,13 @@ impl Stage {
         assert!(self.wanted.len() + self.idle.len() <= 2 * PIPES_MAX);
         let mut any = false;
         while let Ok(message) = self.sent.try_recv() {
-            self.take(message);
+            self.take(&message);
             any = true;
         }
         any
     }
 
-    fn take(&mut self, message: Message) {
+    fn take(&mut self, message: &Message) {
         let (header, body) = (message.header(), message.body());
         match message.message_type() {
             Type::MethodCall if header.path().is_some_and(|path| path.as_str() == PATH) => {
