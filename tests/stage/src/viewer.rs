@@ -78,6 +78,16 @@ impl Viewer {
         })
     }
 
+    /// The statistics that it printed last, if any.
+    ///
+    /// # Errors
+    /// If they can't be read.
+    pub fn latest(&self) -> Result<Option<Value>> {
+        let text = self.child.output(Output::Out)?;
+        let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
+        Ok(whole.lines().rev().find_map(|line| serde_json::from_str(line).ok()))
+    }
+
     /// Waits until a counter is at least this high.
     ///
     /// # Errors
