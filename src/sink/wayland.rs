@@ -237,6 +237,7 @@ impl WaylandSink {
             Offer::subscribe(dmabuf, window.picture(), &qh);
         }
         state.window = Some(window);
+        state.moved(&qh);
         queue.roundtrip(&mut state)?;
         state.opened = true;
         Ok((state, queue))

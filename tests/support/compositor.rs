@@ -65,6 +65,7 @@ use wayland_protocols::xdg::toplevel_icon::v1::server::xdg_toplevel_icon_manager
 use wayland_server::backend::ClientData;
 use wayland_server::protocol::wl_compositor::WlCompositor;
 use wayland_server::protocol::wl_data_device_manager::WlDataDeviceManager;
+use wayland_protocols::xdg::xdg_output::zv1::server::zxdg_output_manager_v1::ZxdgOutputManagerV1;
 use wayland_server::protocol::wl_output::WlOutput;
 use wayland_server::protocol::wl_seat::WlSeat;
 use wayland_server::protocol::wl_shm::WlShm;
@@ -93,7 +94,9 @@ pub struct Script {
     pub size: (i32, i32),
     /// Names of its screens.
     pub screens: &'static [&'static str],
-    /// What it says of a surface's scale at once, in 120ths.
+    /// Logical sizes of its screens, if it says them.
+    pub logical: &'static [(i32, i32)],
+    /// What it says of a surface's scale at once, in 120ths; zero is nothing.
     pub scale: u32,
     /// Version of wl_compositor, and so of its surfaces.
     pub compositor: u32,
@@ -119,6 +122,7 @@ impl Default for Script {
             device: 0,
             size: (0, 0),
             screens: &["TEST-1"],
+            logical: &[],
             scale: 120,
             compositor: 6,
             seat: 9,
@@ -335,6 +339,9 @@ fn globals(handle: &DisplayHandle, script: &Script) {
     for name in 0..script.screens.len() {
         handle.create_global::<Server, WlOutput, usize>(4, name);
     }
+    if !script.logical.is_empty() {
+        offer::<ZxdgOutputManagerV1>(handle, script, 3);
+    }
     offer::<WpViewporter>(handle, script, 1);
     offer::<WpSinglePixelBufferManagerV1>(handle, script, 1);
     offer::<WpFractionalScaleManagerV1>(handle, script, 1);
@@ -384,6 +391,7 @@ plain_globals!(
     WpViewporter,
     WpSinglePixelBufferManagerV1,
     WpFractionalScaleManagerV1,
+    ZxdgOutputManagerV1,
     WpContentTypeManagerV1,
     WpTearingControlManagerV1,
     ZwpIdleInhibitManagerV1,

@@ -21,6 +21,10 @@ use wayland_protocols::xdg::toplevel_icon::v1::server::{
     xdg_toplevel_icon_manager_v1::{self, XdgToplevelIconManagerV1},
     xdg_toplevel_icon_v1::{self, XdgToplevelIconV1},
 };
+use wayland_protocols::xdg::xdg_output::zv1::server::{
+    zxdg_output_manager_v1::{self, ZxdgOutputManagerV1},
+    zxdg_output_v1::{self, ZxdgOutputV1},
+};
 use wayland_server::protocol::wl_output::{self, Mode, Subpixel, Transform, WlOutput};
 use wayland_server::{
     Client, DataInit, Dispatch, DisplayHandle, GlobalDispatch, New, Resource, WEnum,
@@ -93,11 +97,30 @@ dispatch!(WlOutput, usize, |state, resource, request, _d, _i| match request {
     other => panic!("wl_output: {other:?}"),
 });
 
+dispatch!(ZxdgOutputManagerV1, (), |state, _r, request, _d, init| match request {
+    zxdg_output_manager_v1::Request::GetXdgOutput { id, output } => {
+        let screen = *output.data::<usize>().unwrap();
+        let (width, height) = state.script.logical[screen];
+        let logical = init.init(id, ());
+        logical.logical_position(0, 0);
+        logical.logical_size(width, height);
+        output.done();
+    }
+    other => panic!("zxdg_output_manager_v1: {other:?}"),
+});
+
+dispatch!(ZxdgOutputV1, (), |_state, _r, request, _d, _i| match request {
+    zxdg_output_v1::Request::Destroy => {}
+    other => panic!("zxdg_output_v1: {other:?}"),
+});
+
 dispatch!(WpFractionalScaleManagerV1, (), |state, _r, request, _d, init| match request {
     wp_fractional_scale_manager_v1::Request::GetFractionalScale { id, surface } => {
         let surface = *surface.data::<usize>().unwrap();
         let scale = init.init(id, surface);
-        scale.preferred_scale(state.script.scale);
+        if state.script.scale != 0 {
+            scale.preferred_scale(state.script.scale);
+        }
         let known = state.desktop.scales.iter().any(|(other, _)| *other == surface);
         assert!(!known, "one surface has one scale");
         state.desktop.scales.push((surface, scale));

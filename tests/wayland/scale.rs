@@ -105,6 +105,27 @@ fn a_window_that_its_picture_covers_has_the_pictures_scale_and_screen() {
     stage.compositor.wait("the new size", sized(1280, 720));
 }
 
+/// It isn't told of its scale before it is on a screen.
+#[test]
+fn a_window_comes_in_the_size_that_it_will_keep() {
+    let first_size = |logical| {
+        let screens = &["DP-1", "DP-2"];
+        let script = Script { screens, logical, scale: 0, ..Script::default() };
+        let mut stage = open(script, Fit::Aspect);
+        stage.show(1, &untouchable(FHD), 0);
+        let first = stage.shown(1).destination;
+        stage.compositor.with(|server| server.scale(240));
+        stage.settle();
+        stage.compositor.wait("the size of the scale that it is told", sized(960, 540));
+        first
+    };
+    // Both screens have 3840x2160 pixels.
+    assert_eq!(first_size(&[(2560, 1440), (2560, 1440)]), Some((1280, 720)));
+    assert_eq!(first_size(&[(2194, 1234), (2194, 1234)]), Some((1097, 617)), "1.75, rounded");
+    assert_eq!(first_size(&[(2560, 1440), (3840, 2160)]), Some((1920, 1080)), "it may be either");
+    assert_eq!(first_size(&[(0, -1), (0, -1)]), Some((1920, 1080)));
+}
+
 #[test]
 fn without_fractions_the_scale_is_whole() {
     let without = &["wp_fractional_scale_manager_v1"];

@@ -2,7 +2,6 @@
 
 use smithay_client_toolkit::dispatch2::Dispatch2;
 use smithay_client_toolkit::reexports::csd_frame::WindowState;
-use smithay_client_toolkit::shell::WaylandSurface;
 use smithay_client_toolkit::shell::xdg::window::{
     Window as Toplevel, WindowConfigure, WindowHandler,
 };
@@ -10,7 +9,7 @@ use wayland_client::protocol::{
     wl_callback::{self, WlCallback},
     wl_surface::{self, WlSurface},
 };
-use wayland_client::{Connection, Proxy, QueueHandle};
+use wayland_client::{Connection, QueueHandle};
 use wayland_protocols::wp::fractional_scale::v1::client::wp_fractional_scale_v1::{
     self, WpFractionalScaleV1,
 };
@@ -60,16 +59,14 @@ impl State {
 
     /// The window is on another screen, or that has changed.
     pub(super) fn moved(&mut self, qh: &QueueHandle<Self>) {
-        // Who says nothing about surfaces leaves it to their screens.
-        let said = |window: &Window| {
-            !window.fractional.is_empty()
-                || window.toplevel().wl_surface().version()
-                    >= wl_surface::EVT_PREFERRED_BUFFER_SCALE_SINCE
-        };
         let scale = match &self.window {
-            Some(window) if said(window) => window.scale,
-            _ => self.outputs.scale().map_or(Scale::ONE, Scale::whole),
+            Some(window) if window.preferred => Some(window.scale),
+            // It will be told; until then the window is not to come in a size that it won't keep.
+            Some(window) if !window.fractional.is_empty() => self.outputs.common_scale(),
+            // Who says nothing about surfaces leaves it to their screens.
+            _ => self.outputs.whole_scale(),
         };
+        let scale = scale.unwrap_or(Scale::ONE);
         self.change_window(qh, |window, globals| window.set_scale(globals, qh, scale));
     }
 }
@@ -93,7 +90,7 @@ impl Dispatch2<WlSurface, State> for Placed {
                 if state.globals.fractional_scale.is_none() =>
             {
                 let scale = Scale::whole(factor);
-                state.change_window(qh, |window, globals| window.set_scale(globals, qh, scale));
+                state.change_window(qh, |window, globals| window.prefer(globals, qh, scale));
             }
             wl_surface::Event::Enter { output } => {
                 state.outputs.enter(surface, output);
@@ -123,7 +120,7 @@ impl Dispatch2<WpFractionalScaleV1, State> for PreferredScale {
     ) {
         if let wp_fractional_scale_v1::Event::PreferredScale { scale } = event {
             let scale = Scale::of_120ths(scale);
-            state.change_window(qh, |window, globals| window.set_scale(globals, qh, scale));
+            state.change_window(qh, |window, globals| window.prefer(globals, qh, scale));
         }
     }
 }

@@ -6,8 +6,12 @@ use wayland_client::protocol::wl_output::{Event, Mode, Transform, WlOutput};
 use wayland_client::protocol::wl_registry::WlRegistry;
 use wayland_client::protocol::wl_surface::WlSurface;
 use wayland_client::{Connection, Proxy, QueueHandle, WEnum};
+use wayland_protocols::xdg::xdg_output::zv1::client::zxdg_output_manager_v1::ZxdgOutputManagerV1;
+use wayland_protocols::xdg::xdg_output::zv1::client::zxdg_output_v1::{self, ZxdgOutputV1};
 
 use super::State;
+use super::fit::Scale;
+use super::globals::Quiet;
 use crate::frame::Size;
 
 pub(super) const INTERFACE: &str = "wl_output";
@@ -30,7 +34,31 @@ struct Output {
     pixels: Size,
     /// It stands on its side.
     turned: bool,
+    /// In whole numbers, rounded up.
     scale: i32,
+    /// What tells its logical size; and that size, as it stands.
+    logical: Option<(ZxdgOutputV1, Size)>,
+}
+
+impl Output {
+    /// As many device pixels as a logical one has, as far as it can be known.
+    fn exact_scale(&self) -> Scale {
+        let pixels = if self.turned { self.pixels.height } else { self.pixels.width };
+        let logical = self.logical.as_ref().map_or(0, |(_, size)| size.width);
+        match (u64::from(pixels) * 120 + u64::from(logical) / 2).checked_div(logical.into()) {
+            Some(scale) if pixels > 0 => Scale::of_120ths(scale.try_into().unwrap_or(u32::MAX)),
+            _ => Scale::whole(self.scale),
+        }
+    }
+
+    fn release(self) {
+        if let Some((logical, _)) = self.logical {
+            logical.destroy();
+        }
+        if self.output.version() >= 3 {
+            self.output.release();
+        }
+    }
 }
 
 /// How large so many pixels of a panel are, in millimetres, where its size is known.
@@ -54,13 +82,17 @@ fn millimetres(size: Size, panel: Size, pixels: Size, turned: bool) -> Option<Si
 #[derive(Debug, Default)]
 pub(super) struct Outputs {
     all: Vec<Output>,
+    /// Without it their logical sizes aren't known.
+    manager: Option<ZxdgOutputManagerV1>,
     /// Those that the window is on; it came to the last one last.
     on: Vec<(WlSurface, WlOutput)>,
 }
 
 impl Outputs {
     pub(super) fn bind(globals: &GlobalList, qh: &QueueHandle<State>) -> Self {
-        let mut outputs = Self::default();
+        // 3 left it to wl_output.done to say that all was told.
+        let manager = globals.bind(qh, 3..=3, Quiet).ok();
+        let mut outputs = Self { manager, ..Self::default() };
         for global in globals.contents().clone_list() {
             if global.interface == INTERFACE {
                 outputs.add(globals.registry(), global.name, global.version, qh);
@@ -80,17 +112,18 @@ impl Outputs {
             let output = registry.bind(global, version.min(VERSION), qh, Screen);
             let (panel, pixels) = (Size::default(), Size::default());
             let (name, turned, scale) = (None, false, 1);
-            self.all.push(Output { output, global, name, panel, pixels, turned, scale });
+            let logical = self.manager.as_ref().map(|manager| {
+                (manager.get_xdg_output(&output, qh, Logical(global)), Size::default())
+            });
+            self.all.push(Output { output, global, name, panel, pixels, turned, scale, logical });
         }
     }
 
     pub(super) fn remove(&mut self, global: u32) {
         if let Some(at) = self.all.iter().position(|output| output.global == global) {
-            let Output { output, .. } = self.all.swap_remove(at);
-            self.on.retain(|(_, on)| *on != output);
-            if output.version() >= 3 {
-                output.release();
-            }
+            let gone = self.all.swap_remove(at);
+            self.on.retain(|(_, on)| *on != gone.output);
+            gone.release();
         }
     }
 
@@ -119,9 +152,16 @@ impl Outputs {
         millimetres(size, panel, pixels, turned)
     }
 
-    /// The scale of the screen that the window is on.
-    pub(super) fn scale(&self) -> Option<i32> {
-        Some(self.here()?.scale)
+    /// The scale of the screen that the window is on, in whole numbers.
+    pub(super) fn whole_scale(&self) -> Option<Scale> {
+        Some(Scale::whole(self.here()?.scale))
+    }
+
+    /// The scale that a window will have, wherever it comes: where all screens have the same.
+    pub(super) fn common_scale(&self) -> Option<Scale> {
+        let (first, others) = self.all.split_first()?;
+        let scale = first.exact_scale();
+        others.iter().all(|other| other.exact_scale() == scale).then_some(scale)
     }
 
     /// The screen of that name; else the names that there are.
@@ -166,6 +206,29 @@ impl Dispatch2<WlOutput, State> for Screen {
             Event::Name { name } => output.name = Some(name),
             Event::Done => state.moved(qh),
             _ => {}
+        }
+    }
+}
+
+/// For the logical size of the screen of this global.
+#[derive(Debug)]
+struct Logical(u32);
+
+impl Dispatch2<ZxdgOutputV1, State> for Logical {
+    fn event(
+        &self,
+        state: &mut State,
+        _: &ZxdgOutputV1,
+        event: zxdg_output_v1::Event,
+        _: &Connection,
+        _: &QueueHandle<State>,
+    ) {
+        let known = state.outputs.all.iter_mut().find(|known| known.global == self.0);
+        if let zxdg_output_v1::Event::LogicalSize { width, height } = event
+            && let Some((_, size)) = known.and_then(|known| known.logical.as_mut())
+        {
+            let length = |length: i32| u32::try_from(length).unwrap_or(0);
+            *size = Size { width: length(width), height: length(height) };
         }
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Window {
     sizing: Sizing,
     fullscreen: bool,
     pub(super) scale: Scale,
+    /// The compositor has said which scale it prefers.
+    pub(super) preferred: bool,
     /// One of either surface, where there are any.
     pub(super) fractional: Vec<WpFractionalScaleV1>,
     shape: Option<Shape>,
@@ -134,6 +136,7 @@ impl Window {
             sizing: Sizing::new(size),
             fullscreen: options.fullscreen,
             scale: Scale::ONE,
+            preferred: false,
             fractional,
             shape: None,
             place: None,
@@ -336,6 +339,13 @@ impl Window {
         self.lay_out(globals, qh, false);
     }
 
+    /// The scale that the compositor prefers.
+    pub(super) fn prefer(&mut self, globals: &Globals, qh: &QueueHandle<State>, scale: Scale) {
+        self.preferred = true;
+        self.set_scale(globals, qh, scale);
+    }
+
+    /// The scale, as far as it is known.
     pub(super) fn set_scale(&mut self, globals: &Globals, qh: &QueueHandle<State>, scale: Scale) {
         // Where nothing can be scaled each of the guest's pixels is a logical one.
         if self.viewport.is_some() && std::mem::replace(&mut self.scale, scale) != scale {
