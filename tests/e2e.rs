@@ -164,6 +164,8 @@ const TESTS: &[Test] = &[
     linux("input_pointer_is_right_at_a_fractional_scale", input::pointer::fractional_scale),
     linux("input_shortcuts_are_the_guests_while_grabbed", input::grab::shortcuts),
     linux("input_mouse_is_locked_and_let_go", input::grab::relative),
+    linux("input_cursor_is_the_guests_above_its_picture", input::cursor::is_the_pointer),
+    linux("input_cursor_is_drawn_where_the_guest_has_it", input::cursor::is_drawn),
     linux("input_view_only_passes_nothing", input::keyboard::view_only),
     long("input_keys_are_the_same_on_a_ps2_keyboard", input::keyboard::ps2),
     long("still_linux_gl_on_without_blob", linux::long_gl_on),

@@ -1,6 +1,8 @@
 //! A user's hands at a window on a real desktop, and what the Linux guest's kernel says of it: exactly
 //! what was typed and moved, and nothing else.
 
+#[path = "input/cursor.rs"]
+pub(crate) mod cursor;
 #[path = "input/grab.rs"]
 pub(crate) mod grab;
 #[path = "input/keyboard.rs"]

@@ -4,7 +4,9 @@
 //! program of `src/guest` (page flips, by KMS). [`pattern`] is its one definition: the Linux guest
 //! draws with it, the tests read with it, and the boot sector repeats it in assembly, which the
 //! tests hold to it pixel for pixel. [`mod@line`] is what guests and tests say to each other.
+//! [`cursor`] is what the Linux guest shows above it.
 
+pub mod cursor;
 pub mod image;
 pub mod line;
 pub mod pattern;

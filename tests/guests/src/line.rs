@@ -36,6 +36,8 @@ pub enum Command {
     Follow,
     /// Show one frame of this number on the second screen.
     Second(u32),
+    /// Show a cursor with its top left corner there, or none.
+    Cursor(Option<(i32, i32)>),
     /// Load a module of the kernel's that isn't there from the start: `evdev` or `virtio_input`.
     Load(String),
     /// Take it out again.
@@ -122,6 +124,8 @@ impl fmt::Display for Command {
             Self::Mode { width, height } => write!(f, "mode {width}x{height}"),
             Self::Follow => write!(f, "follow"),
             Self::Second(frame) => write!(f, "second {frame}"),
+            Self::Cursor(Some((x, y))) => write!(f, "cursor {x} {y}"),
+            Self::Cursor(None) => write!(f, "cursor none"),
             Self::Load(module) => write!(f, "load {module}"),
             Self::Unload(module) => write!(f, "unload {module}"),
             Self::Listen => write!(f, "listen"),
@@ -152,6 +156,12 @@ impl FromStr for Command {
             }
             ("follow", "") => Ok(Self::Follow),
             ("second", frame) => Ok(Self::Second(number(frame)?)),
+            ("cursor", "none") => Ok(Self::Cursor(None)),
+            ("cursor", place) => {
+                let place = place.split_once(' ').ok_or_else(unknown)?;
+                let [x, y] = [place.0, place.1].map(|word| word.parse().map_err(|_| unknown()));
+                Ok(Self::Cursor(Some((x?, y?))))
+            }
             ("load", module) if is_word(module) => Ok(Self::Load(module.to_owned())),
             ("unload", module) if is_word(module) => Ok(Self::Unload(module.to_owned())),
             ("listen", "") => Ok(Self::Listen),
@@ -249,6 +259,8 @@ mod tests {
             Command::Mode { width: 800, height: 600 },
             Command::Follow,
             Command::Second(3),
+            Command::Cursor(Some((-3, 40))),
+            Command::Cursor(None),
             Command::Load("virtio_input".into()),
             Command::Unload("evdev".into()),
             Command::Listen,

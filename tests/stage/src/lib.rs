@@ -31,4 +31,4 @@ pub mod wait;
 pub mod weston;
 
 pub use error::{Context, Error, Result};
-pub use fanlight_guests::{Image, Rect, line, pattern};
+pub use fanlight_guests::{Image, Rect, cursor, line, pattern};

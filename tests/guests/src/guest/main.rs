@@ -90,6 +90,7 @@ fn obey(player: &mut Player, input: &mut Input, command: Command) -> Result<Vec<
         Command::Mode { width, height } => player.set_size(width, height)?,
         Command::Follow => return player.follow(),
         Command::Second(frame) => return player.second(frame),
+        Command::Cursor(place) => player.point(place)?,
         Command::Load(module) => modules::load(&module)?,
         Command::Unload(module) => {
             // A device that is open can't go.

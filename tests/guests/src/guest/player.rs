@@ -178,6 +178,14 @@ impl Player {
         Ok(vec![Report::Ok, Report::Done])
     }
 
+    /// Shows the cursor with its top left corner there, or none.
+    pub(crate) fn point(&mut self, place: Option<(i32, i32)>) -> Result<()> {
+        match &mut self.screen {
+            Some(screen) => screen.point(place),
+            None => Err("there is no picture to show a cursor above".to_owned()),
+        }
+    }
+
     /// Waits for the frame on its way; then nothing more is due.
     fn settle_quietly(&mut self) -> Result<Vec<Report>> {
         self.left = None;

@@ -7,7 +7,7 @@ use drm::buffer::{Buffer as _, DrmFourcc};
 use drm::control::dumbbuffer::DumbBuffer;
 use drm::control::{Device as ControlDevice, Event, Mode, PageFlipFlags};
 use drm::control::{connector, crtc, framebuffer};
-use fanlight_guests::pattern;
+use fanlight_guests::{cursor, pattern};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::Timespec;
 
@@ -47,6 +47,8 @@ pub(crate) struct Screen {
     outdated: Vec<Surface>,
     /// Which surface the screen shows, `None` before the first frame of a mode.
     front: Option<usize>,
+    /// The cursor's memory, once there was one.
+    cursor: Option<DumbBuffer>,
 }
 
 /// Puts what was attempted before a failure.
@@ -86,7 +88,7 @@ impl Screen {
         let mode = choose_mode(info, size)?;
         let surfaces = [new_surface(&card, mode)?, new_surface(&card, mode)?];
         let (connector, outdated, front) = (info.handle(), Vec::new(), None);
-        Ok(Self { card, connector, crtc, mode, surfaces, outdated, front })
+        Ok(Self { card, connector, crtc, mode, surfaces, outdated, front, cursor: None })
     }
 
     /// How many screens are connected to its card.
@@ -161,6 +163,22 @@ impl Screen {
         Ok(flips)
     }
 
+    /// Shows the cursor with its top left corner there, or none.
+    #[allow(deprecated, reason = "the old call is the one that says a cursor's hotspot")]
+    pub(crate) fn point(&mut self, place: Option<(i32, i32)>) -> Result<()> {
+        let Some(place) = place else {
+            let none = None::<&DumbBuffer>;
+            return self.card.set_cursor(self.crtc, none).map_err(failed("hiding the cursor"));
+        };
+        if self.cursor.is_none() {
+            self.cursor = Some(new_cursor(&self.card)?);
+        }
+        self.card
+            .set_cursor2(self.crtc, self.cursor.as_ref(), cursor::HOTSPOT)
+            .and_then(|()| self.card.move_cursor(self.crtc, place))
+            .map_err(failed("showing the cursor"))
+    }
+
     /// Waits until an event is there.
     pub(crate) fn wait(&self) -> Result<()> {
         let mut fds = [PollFd::new(&self.card, PollFlags::IN)];
@@ -215,4 +233,16 @@ fn new_surface(card: &Card, mode: Mode) -> Result<Surface> {
     let framebuffer =
         card.add_framebuffer(&memory, 24, 32).map_err(failed("making a framebuffer"))?;
     Ok(Surface { memory, framebuffer })
+}
+
+fn new_cursor(card: &Card) -> Result<DumbBuffer> {
+    let size = (cursor::SIDE, cursor::SIDE);
+    let mut memory = card
+        .create_dumb_buffer(size, DrmFourcc::Argb8888, 32)
+        .map_err(failed("making a cursor"))?;
+    let stride = memory.pitch() as usize;
+    let mut map = card.map_dumb_buffer(&mut memory).map_err(failed("mapping a cursor"))?;
+    cursor::draw(stride, map.as_mut()).ok_or("a cursor's memory is too small")?;
+    drop(map);
+    Ok(memory)
 }
