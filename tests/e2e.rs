@@ -33,6 +33,8 @@ mod moving;
 mod scene;
 #[path = "e2e/sizes.rs"]
 mod sizes;
+#[path = "e2e/sound.rs"]
+mod sound;
 #[path = "e2e/stale.rs"]
 mod stale;
 #[path = "e2e/stills.rs"]
@@ -137,6 +139,8 @@ const TESTS: &[Test] = &[
     test("clipboard_of_the_guest_goes_to_the_desktop", clipboard::to_the_host),
     test("clipboard_off_passes_nothing", clipboard::off),
     test("clipboard_goes_both_ways_through_a_real_qemu", clipboard::real::both_ways),
+    test("sound_of_the_guests_speaker_is_heard", sound::beep),
+    test("sound_of_the_users_is_recorded_with_microphone", sound::microphone),
     test("peer_to_peer_through_qmp", words::peer_to_peer),
     test("list_names_every_console", words::list),
     test("no_qemu_on_the_bus_is_said", words::no_qemu),

@@ -15,3 +15,6 @@ pub use image::{Difference, Image, Rect};
 
 /// The boot sector's source, for GNU `as --32` and `ld -m elf_i386 -Ttext 0x7c00 --oformat binary`.
 pub const PAINT_SOURCE: &str = include_str!("../paint/paint.s");
+
+/// The source of a boot sector that draws nothing, and is heard: assembled in the same way.
+pub const SOUND_SOURCE: &str = include_str!("../sound/sound.s");

@@ -83,6 +83,8 @@ pub enum Report {
     },
     /// Something was done with an input device.
     Event(Event),
+    /// What was recorded changed its sign so often.
+    Heard(u32),
     /// The command failed, and why.
     Failed(String),
 }
@@ -184,6 +186,7 @@ impl fmt::Display for Report {
             Self::Event(Event { device, kind, code, value }) => {
                 write!(f, "event {device} {kind} {code} {value}")
             }
+            Self::Heard(count) => write!(f, "heard {count}"),
             Self::Failed(why) => write!(f, "failed {why}"),
         }
     }
@@ -214,6 +217,7 @@ impl FromStr for Report {
                 Ok(Self::Device { number, name: name.to_owned() })
             }
             ("event", rest) => parse_event(rest).map(Self::Event).ok_or_else(unknown),
+            ("heard", count) => Ok(Self::Heard(count.parse().map_err(|_| unknown())?)),
             ("failed", why) => Ok(Self::Failed(why.to_owned())),
             _ => Err(unknown()),
         }
@@ -286,6 +290,7 @@ mod tests {
             Report::Done,
             Report::Device { number: 2, name: "QEMU Virtio Tablet".into() },
             Report::Event(Event { device: 2, kind: 2, code: 8, value: -1 }),
+            Report::Heard(1365),
             Report::Failed("no such mode".into()),
         ] {
             assert_eq!(report.to_string().parse(), Ok(report));

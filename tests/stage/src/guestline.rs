@@ -130,6 +130,18 @@ impl GuestLine {
         self.wait(deadline, |report| (*report == Report::Done).then_some(()))
     }
 
+    /// Has the guest that hears record for a good second: how often the sign of that has changed.
+    ///
+    /// # Errors
+    /// As [`GuestLine::next`].
+    pub fn hear(&mut self, deadline: Deadline) -> Result<u32> {
+        (&self.stream).write_all(b"r").context("writing to the guest")?;
+        self.wait(deadline, |report| match report {
+            Report::Heard(count) => Some(*count),
+            _ => None,
+        })
+    }
+
     /// Has the Linux guest report what is done with its input devices: their names, by number.
     ///
     /// # Errors

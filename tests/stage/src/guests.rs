@@ -51,7 +51,7 @@ impl Guests {
     /// # Errors
     /// If one is not there.
     pub fn open(folder: &Path) -> Result<Self> {
-        for name in ["paint.img", "vmlinuz", "initramfs.cpio"] {
+        for name in ["paint.img", "sound.img", "vmlinuz", "initramfs.cpio"] {
             if !folder.join(name).is_file() {
                 let folder = folder.display();
                 return Err(Error::new(format!(
@@ -84,6 +84,16 @@ impl Guests {
     #[must_use]
     pub fn initramfs(&self) -> PathBuf {
         self.folder.join("initramfs.cpio")
+    }
+
+    /// Writes a boot disk that is heard to `disk`.
+    ///
+    /// # Errors
+    /// If the image can't be read or written.
+    pub fn write_sound(&self, disk: &Path) -> Result<()> {
+        let image = self.folder.join("sound.img");
+        let written = std::fs::copy(&image, disk).map(drop);
+        written.context(format!("copying {} to {}", image.display(), disk.display()))
     }
 
     /// Writes a boot disk that draws in this way to `disk`.

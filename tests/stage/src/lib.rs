@@ -5,6 +5,7 @@
 //!   where a test failed, and that are waited for by events.
 //! - [`bus`], [`qemu`] (with [`qmp`] and [`guestline`]), [`weston`] and [`sway`] are the programs;
 //!   [`compositor`] is what the last two have in common, [`virtual_input`] are a user's hands.
+//! - [`sound`] is a sound server, with somebody who listens and somebody who speaks.
 //! - [`picture`] reads screenshots, [`dmabuf`] what dma-bufs a process holds, [`versions`] what is
 //!   installed.
 //! - [`viewer`] runs `fanlight` itself, and [`demo`] shows it all.
@@ -23,6 +24,7 @@ pub mod prepare;
 pub mod qemu;
 pub mod qmp;
 pub mod rundir;
+pub mod sound;
 pub mod sway;
 pub mod versions;
 pub mod viewer;

@@ -1,4 +1,4 @@
-//! Makes the guests' images, once a build: `paint.img`, `vmlinuz` and `initramfs.cpio`.
+//! Makes the guests' images, once a build: `paint.img`, `sound.img`, `vmlinuz` and `initramfs.cpio`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -46,12 +46,16 @@ pub fn prepare(sources: &Sources, out: &Path) -> Result<()> {
     std::fs::create_dir_all(out).context(format!("making {}", out.display()))?;
     let version = newest_kernel(&sources.root)?;
     let initramfs = initramfs(sources, &version, &dir)?;
-    let paint = assemble(&dir)?;
+    let paint = assemble("paint", fanlight_guests::PAINT_SOURCE, &dir)?;
+    let sound = assemble("sound", fanlight_guests::SOUND_SOURCE, &dir)?;
     let kernel = sources.root.join("boot").join(format!("vmlinuz-{version}"));
     let kernel = std::fs::read(&kernel).context(format!("reading {}", kernel.display()))?;
-    for (name, content) in
-        [("paint.img", paint), ("initramfs.cpio", initramfs), ("vmlinuz", kernel)]
-    {
+    for (name, content) in [
+        ("paint.img", paint),
+        ("sound.img", sound),
+        ("initramfs.cpio", initramfs),
+        ("vmlinuz", kernel),
+    ] {
         replace(&out.join(name), &content)?;
     }
     Ok(())
@@ -64,10 +68,10 @@ fn replace(path: &Path, content: &[u8]) -> Result<()> {
     std::fs::rename(&partial, path).context(format!("writing {}", path.display()))
 }
 
-/// The boot sector's image.
-fn assemble(dir: &Arc<RunDir>) -> Result<Vec<u8>> {
-    let [source, object, image] = ["paint.s", "paint.o", "paint.img"].map(|f| dir.path().join(f));
-    std::fs::write(&source, fanlight_guests::PAINT_SOURCE).context("writing the boot sector")?;
+/// A boot sector's image.
+fn assemble(name: &str, text: &str, dir: &Arc<RunDir>) -> Result<Vec<u8>> {
+    let [source, object, image] = ["s", "o", "img"].map(|e| dir.path().join(format!("{name}.{e}")));
+    std::fs::write(&source, text).context("writing a boot sector")?;
     let mut assembler = Command::new("as");
     assembler.arg("--32").arg("-o").arg(&object).arg(&source);
     run("as", "binutils", assembler, dir, Deadline::seconds(60))?;
@@ -75,7 +79,7 @@ fn assemble(dir: &Arc<RunDir>) -> Result<Vec<u8>> {
     linker.args(["-m", "elf_i386", "-Ttext", "0x7c00", "--oformat", "binary", "-o"]);
     linker.arg(&image).arg(&object);
     run("ld", "binutils", linker, dir, Deadline::seconds(60))?;
-    std::fs::read(&image).context("reading the boot sector")
+    std::fs::read(&image).context("reading a boot sector")
 }
 
 fn initramfs(sources: &Sources, version: &str, dir: &Arc<RunDir>) -> Result<Vec<u8>> {

@@ -32,6 +32,8 @@ pub enum Guest {
     Firmware,
     /// The boot sector.
     Paint(Paint),
+    /// The boot sector that is heard, by whoever has the display, and hears.
+    Sound,
     /// The Linux guest; the mode it is to use, `None` for the one its screen prefers.
     Linux(Option<(u32, u32)>),
 }
@@ -77,7 +79,7 @@ impl Setup {
     #[must_use]
     pub fn new(name: &str, guest: Guest) -> Self {
         let card = match guest {
-            Guest::Firmware | Guest::Paint(_) => Card::Vga,
+            Guest::Firmware | Guest::Paint(_) | Guest::Sound => Card::Vga,
             Guest::Linux(_) => Card::VirtioGpu,
         };
         Self {
@@ -181,6 +183,7 @@ impl Setup {
         // The firmware reads boot disks as small as ours from pc's IDE, not from q35's AHCI.
         let (machine, memory) = match self.guest {
             Guest::Firmware | Guest::Paint(_) => ("pc", 64),
+            Guest::Sound => ("pc,pcspk-audiodev=sound", 64),
             Guest::Linux(_) => ("q35", 384),
         };
         command
@@ -204,11 +207,12 @@ impl Setup {
         }
         match &self.guest {
             Guest::Firmware => {}
-            Guest::Paint(paint) => {
-                let disk = at("disk");
-                guests.write_paint(*paint, &disk)?;
-                command.arg("-drive");
-                command.arg(format!("file={},format=raw,if=ide,read-only=off", disk.display()));
+            Guest::Paint(paint) => guests.write_paint(*paint, &at("disk"))?,
+            Guest::Sound => {
+                guests.write_sound(&at("disk"))?;
+                // Where the boot sector looks for it.
+                command.args(["-audiodev", "dbus,id=sound"]);
+                command.args(["-device", "AC97,audiodev=sound,addr=05"]);
             }
             Guest::Linux(mode) => {
                 command.arg("-kernel").arg(guests.kernel()).arg("-initrd").arg(guests.initramfs());
@@ -219,6 +223,11 @@ impl Setup {
                 command.args(["-chardev", "file,id=console,path=/dev/stderr,append=on"]);
                 command.args(["-serial", "chardev:console"]);
             }
+        }
+        if matches!(self.guest, Guest::Paint(_) | Guest::Sound) {
+            let disk = at("disk");
+            command.arg("-drive");
+            command.arg(format!("file={},format=raw,if=ide,read-only=off", disk.display()));
         }
         command.args(&self.extra);
         Ok(command)
@@ -241,11 +250,14 @@ impl Setup {
         } else {
             "gl=off".to_owned()
         };
+        let sound = if self.guest == Guest::Sound { ",audiodev=sound" } else { "" };
         match &self.display {
             Display::None => "none".to_owned(),
             // A comma in an option's value is written twice.
-            Display::Bus(address) => format!("dbus,addr={},{gl}", address.replace(',', ",,")),
-            Display::PeerToPeer => format!("dbus,p2p=yes,{gl}"),
+            Display::Bus(address) => {
+                format!("dbus,addr={},{gl}{sound}", address.replace(',', ",,"))
+            }
+            Display::PeerToPeer => format!("dbus,p2p=yes,{gl}{sound}"),
         }
     }
 }
