@@ -16,6 +16,8 @@ use super::{Format, Shared};
 
 /// How long the server may take to answer.
 const TIME_LIMIT: Duration = Duration::from_secs(2);
+/// Bytes of the secret by which a server knows its user.
+const COOKIE_LENGTH: usize = 256;
 /// Longest message that a server has a reason to send.
 const MESSAGE_MAX: usize = 64 * 1024;
 
@@ -78,7 +80,9 @@ impl Connection {
         let (read, unsent) = (Vec::new(), Vec::new());
         let mut server = Self { socket, version: MAX_VERSION, serial: 0, read, unsent };
         let cookie = pulseaudio::cookie_path_from_env().and_then(|path| std::fs::read(path).ok());
-        let cookie = cookie.unwrap_or_default();
+        // PulseAudio hangs up on any other length, also where it needs none.
+        let mut cookie = cookie.unwrap_or_default();
+        cookie.resize(COOKIE_LENGTH, 0);
         let (version, supports_shm, supports_memfd) = (MAX_VERSION, false, false);
         let auth = AuthParams { version, supports_shm, supports_memfd, cookie };
         let reply: AuthReply = server.ask(&Command::Auth(auth))?;

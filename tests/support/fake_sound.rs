@@ -42,7 +42,8 @@ impl Server {
     /// Answers until it is asked for a stream.
     fn greet(&mut self) -> (u32, Command) {
         let (serial, command) = self.command();
-        assert!(matches!(command, Command::Auth(_)), "{command:?}");
+        // PulseAudio takes no other length, also of who has none.
+        assert!(matches!(&command, Command::Auth(said) if said.cookie.len() == 256), "{command:?}");
         self.reply(serial, &AuthReply { version: MAX_VERSION, ..AuthReply::default() });
         let (serial, command) = self.command();
         assert!(matches!(command, Command::SetClientName(_)), "{command:?}");
