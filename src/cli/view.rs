@@ -29,5 +29,5 @@ pub(super) fn run(args: &ViewArgs) -> Result<(), Failure> {
             source::open(&uri, &limits)?
         }
     };
-    Head::open(args, &window, &uri, opened, false, &signals)?.run()
+    Head::open(args, &window, &uri, opened, false, &signals)?.with_sound(args).run()
 }

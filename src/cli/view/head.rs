@@ -53,11 +53,6 @@ impl<'a> Head<'a> {
         if console.head > 0 && console.is_dark() {
             session.ask_size(SizeHint { size: FIRST_SIZE, mm: None });
         }
-        // The heads of one virtual machine have one sound.
-        if !args.all || console.head == 0 {
-            session.set_sound(args.sound());
-            session.set_microphone(args.microphone());
-        }
         let mut hud = Hud::new(&console);
         if args.hud {
             hud.toggle(&mut session);
@@ -75,6 +70,13 @@ impl<'a> Head<'a> {
             signals,
             back: None,
         })
+    }
+
+    /// Lets the guest be heard, and hear, as far as that is wanted. The heads of one virtual machine have one sound.
+    pub(super) fn with_sound(mut self, args: &ViewArgs) -> Self {
+        self.session.set_sound(args.sound());
+        self.session.set_microphone(args.microphone());
+        self
     }
 
     /// As one of several windows; `back` is called whenever it is connected again.

@@ -43,6 +43,15 @@ struct Place {
     shown: BTreeSet<String>,
 }
 
+/// A console among those of its virtual machine.
+#[derive(Clone, Copy)]
+struct Kin {
+    /// There are others.
+    others: bool,
+    /// It is the first of them.
+    first: bool,
+}
+
 struct Window {
     place: usize,
     uri: Uri,
@@ -94,7 +103,8 @@ impl<'a> Heads<'a> {
                 }
             } else {
                 let asked = uri.clone();
-                self.open(place, &uri, false, move || source::open(&asked, &Options::default()))?;
+                let kin = Kin { others: false, first: true };
+                self.open(place, &uri, kin, move || source::open(&asked, &Options::default()))?;
             }
         }
         while !self.windows.is_empty() {
@@ -157,14 +167,15 @@ impl<'a> Heads<'a> {
             let kin = |other: &&Present| {
                 (&other.console.vm, &other.console.uuid) == (&one.console.vm, &one.console.uuid)
             };
-            let others = present.iter().filter(kin).count() > 1;
-            if self.args.reconnect && others && one.is_shared() {
+            let first = present.iter().find(kin).is_some_and(|first| first.id == one.id);
+            let kin = Kin { others: present.iter().filter(kin).count() > 1, first };
+            if self.args.reconnect && kin.others && one.is_shared() {
                 let sentence = "--reconnect and --all can't be had together where all windows share one \
                                 connection to QEMU: use a message bus (-display dbus), or one of the two";
                 return Err(Failure::usage(std::io::Error::other(sentence)));
             }
             let one = one.clone();
-            self.open(place, &uri.clone(), others, move || one.open(&Options::default()))?;
+            self.open(place, &uri.clone(), kin, move || one.open(&Options::default()))?;
         }
         Ok(())
     }
@@ -174,7 +185,7 @@ impl<'a> Heads<'a> {
         &mut self,
         place: usize,
         uri: &Uri,
-        others: bool,
+        kin: Kin,
         open: impl FnOnce() -> Result<Opened, SourceError> + Send + 'static,
     ) -> Result<(), Failure> {
         if self.windows.len() >= WINDOWS_MAX {
@@ -192,7 +203,8 @@ impl<'a> Heads<'a> {
             let back = teller.clone();
             let show = || {
                 open().map_err(Failure::from).and_then(|opened| {
-                    let head = Head::open(&args, &options, &asked, opened, others, &theirs)?;
+                    let head = Head::open(&args, &options, &asked, opened, kin.others, &theirs)?;
+                    let head = if kin.first { head.with_sound(&args) } else { head };
                     head.beside(move || back.tell(News::Back(place))).run()
                 })
             };
