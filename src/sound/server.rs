@@ -15,7 +15,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use super::{Format, Shared};
 
 /// How long the server may take to answer.
-const TIME_LIMIT: Duration = Duration::from_secs(2);
+const TIME_LIMIT: Duration = Duration::from_secs(5);
 /// Bytes of the secret by which a server knows its user.
 const COOKIE_LENGTH: usize = 256;
 /// Longest message that a server has a reason to send.
