@@ -7,16 +7,20 @@
 // Each test crate uses its own part of it.
 #![allow(dead_code)]
 
+#[path = "fake_bus.rs"]
+mod bus;
 #[path = "fake_listener.rs"]
 pub(crate) mod listener;
+
+#[allow(unused_imports)]
+pub(crate) use bus::{Members, bus, bus_of};
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
@@ -206,62 +210,6 @@ enum Tell {
     Socket(Sender<OwnedFd>),
 }
 
-/// A message bus with these on it, at `path`: it stands in for dbus-daemon, as far as finding VMs goes.
-pub(crate) fn bus(path: &Path, vms: Vec<FakeVm>) -> FakeQemus {
-    bus_of(path, Members::of(vms))
-}
-
-/// The virtual machines on a bus, which may come and go.
-pub(crate) struct Members {
-    vms: Mutex<Vec<FakeVm>>,
-    /// How often a client has asked who they are.
-    asked: Mutex<usize>,
-    changed: Condvar,
-}
-
-impl Members {
-    pub(crate) fn of(vms: Vec<FakeVm>) -> Arc<Self> {
-        Arc::new(Self { vms: Mutex::new(vms), asked: Mutex::new(0), changed: Condvar::new() })
-    }
-
-    /// Changes them.
-    pub(crate) fn change(&self, change: impl FnOnce(&mut Vec<FakeVm>)) {
-        change(&mut self.vms.lock().unwrap());
-    }
-
-    pub(crate) fn asked(&self) -> usize {
-        *self.asked.lock().unwrap()
-    }
-
-    /// Waits until clients have asked that often.
-    pub(crate) fn wait_asked(&self, times: usize) {
-        let asked = self.asked.lock().unwrap();
-        let waited = self.changed.wait_timeout_while(asked, PATIENCE, |asked| *asked < times);
-        assert!(!waited.unwrap().1.timed_out(), "nobody asked who is on the bus");
-    }
-
-    fn now(&self) -> Vec<FakeVm> {
-        self.vms.lock().unwrap().clone()
-    }
-}
-
-/// The same with others from time to time.
-pub(crate) fn bus_of(path: &Path, vms: Arc<Members>) -> FakeQemus {
-    let listener = UnixListener::bind(path).unwrap();
-    let (tell, told) = channel();
-    let (does, did) = channel();
-    let (came, come) = channel();
-    thread::spawn(move || {
-        // Ends with the test's process.
-        for stream in listener.incoming() {
-            let (vms, tell) = (Arc::clone(&vms), Tell::Listener(tell.clone()));
-            let user = (does.clone(), came.clone());
-            thread::spawn(move || zbus::block_on(serve(stream.unwrap(), vms, tell, user)));
-        }
-    });
-    FakeQemus(told, did, come)
-}
-
 /// Serves one client until it goes away.
 async fn serve(
     stream: UnixStream,
@@ -300,8 +248,7 @@ async fn serve(
             ("ListQueuedOwners", ..) => {
                 let owners: Vec<_> = vms.iter().map(|vm| vm.owner).collect();
                 connection.reply(&header, &owners).await.unwrap();
-                *members.asked.lock().unwrap() += 1;
-                members.changed.notify_all();
+                members.count();
             }
             ("GetAll", Some(vm), None) => connection.reply(&header, &of_vm(vm)).await.unwrap(),
             ("GetAll", Some(vm), Some(_)) if is_about(&call, "Mouse") => {
