@@ -211,12 +211,21 @@ fn what_the_compositor_does_not_take_waits_for_the_users_next_doing() {
     stage.refused(2);
     stage.host_copies(&[TEXT]);
     assert_eq!(guest.grabbed(), 5);
-    // Nor is it tried for ever: then the host's counts.
+    // A click is as good as a key.
+    stage.compositor.with(|server| server.data.oldest = 5);
     guest.guest_copies(6, &[TEXT]);
     stage.refused(3);
-    stage.compositor.with(|server| server.key(30, true));
-    stage.refused(4);
+    stage.compositor.with(|server| server.button(0x110, true));
+    assert_eq!(stage.guests_is_copied(), 5, "the serial number of the click");
+    // But it isn't tried for ever: then the host's counts.
+    stage.host_copies(&[TEXT]);
     assert_eq!(guest.grabbed(), 7);
+    stage.compositor.with(|server| server.data.oldest = 9);
+    guest.guest_copies(8, &[TEXT]);
+    stage.refused(4);
+    stage.compositor.with(|server| server.key(30, true));
+    stage.refused(5);
+    assert_eq!(guest.grabbed(), 9);
 }
 
 #[test]
