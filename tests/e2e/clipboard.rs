@@ -174,13 +174,11 @@ pub(crate) fn to_the_guest() -> Result<()> {
 pub(crate) fn to_the_host() -> Result<()> {
     let mut stage = Stage::start("view-to-host", &[])?;
     stage.guest.registered();
-    let long = long(LONGEST);
+    // More than a pipe holds; an emulated machine takes too long over the longest.
+    let long = long(128 << 10);
     for text in TEXTS.into_iter().chain([&long[..]]) {
         stage.passes_to_host(text)?;
     }
-    let pasted = stage.host_pastes(&(long + "."))?;
-    stage.same("what is too long", &pasted, &String::new())?;
-    stage.says(&format!("longer than {LONGEST} bytes"))?;
     // Of all that nothing came back as if somebody on the desktop had copied it: the next is the next.
     stage.passes_to_guest("the host's")?;
     // Another window has the keyboard; what the guest copies meanwhile waits.

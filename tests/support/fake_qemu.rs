@@ -218,6 +218,8 @@ async fn serve(
     (does, came): (Sender<Did>, Sender<Connection>),
 ) {
     let builder = Builder::unix_stream(stream).server(Guid::generate()).p2p();
+    // A client that does not answer is a failure, not a test without an end.
+    let builder = builder.method_timeout(PATIENCE);
     let Ok(mut stream) = builder.build_message_stream().await else { return };
     let connection = Connection::from(&stream);
     let (want, wanted) = channel();
