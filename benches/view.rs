@@ -191,14 +191,15 @@ impl Running {
     fn first_frame(&mut self) -> Result<Duration> {
         let mut asked = Vec::new();
         let mut last = String::new();
-        while let Ok((at, line)) = self.said.recv_timeout(PATIENCE) {
-            let callback =
-                || Some(line.rsplit_once('@')?.1.split(['.', ')', ',']).next()?.to_owned());
+        let until = self.started + PATIENCE;
+        while let Ok((at, line)) =
+            self.said.recv_timeout(until.saturating_duration_since(Instant::now()))
+        {
             if line.contains(".frame(") {
-                asked.extend(callback());
-            } else if line.contains("wl_callback@")
+                asked.extend(object(&line).map(str::to_owned));
+            } else if line.contains("wl_callback")
                 && let Some((before, _)) = line.split_once(".done")
-                && asked.iter().any(|asked| before.ends_with(&format!("@{asked}")))
+                && object(before).is_some_and(|done| asked.iter().any(|asked| asked == done))
             {
                 return Ok(at.saturating_duration_since(self.started));
             }
@@ -247,6 +248,11 @@ impl Drop for Running {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The number of the last object that is named: behind an `@`, or a `#` from libwayland 1.23 on.
+fn object(line: &str) -> Option<&str> {
+    line.rsplit_once(['@', '#'])?.1.split(['.', ')', ',']).next()
 }
 
 /// The number behind `label`, at the beginning of a line.
