@@ -164,7 +164,7 @@ fn log_to_stderr(verbose: u8) -> Result<(), Failure> {
     Ok(())
 }
 
-/// At a terminal, unless its user wants none (https://no-color.org).
+/// At a terminal, unless its user wants none (<https://no-color.org>).
 fn wants_colour(to: &impl IsTerminal) -> bool {
     to.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }

@@ -36,7 +36,7 @@ impl Resize {
             let path = console_path(console);
             let info = ui_info(&hint);
             match link.call_method(owner, path, Some(CONSOLE), "SetUIInfo", &info).await {
-                Ok(_) => tracing::debug!(?hint, "the guest was asked for another size"),
+                Ok(_) => tracing::info!(console, ?hint, "the guest was asked for another size"),
                 Err(Error::MethodError(name, ..)) if name == UNSUPPORTED => {
                     tracing::info!("the guest's graphics device takes no other size from outside");
                     return;

@@ -154,7 +154,7 @@ impl Child {
         let path = self.path(Output::Err);
         let log = read_lossy(&path).unwrap_or_default();
         let lines: Vec<_> = log.lines().collect();
-        let tail = lines[lines.len().saturating_sub(12)..].join("\n  ");
+        let tail = lines[lines.len().saturating_sub(30)..].join("\n  ");
         Error::new(format!("{} {what}; its log {} ends:\n  {tail}", self.name, path.display()))
     }
 }
