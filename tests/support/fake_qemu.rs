@@ -26,11 +26,10 @@ use std::time::Duration;
 
 use fanlight::frame::Memory;
 use fanlight::sys::{self, ClassifyError, Identity};
+use listener::{FakeListener, PROPERTIES, get_all, next};
 use zbus::connection::Builder;
 use zbus::message::{Flags, Type};
 use zbus::{Connection, Guid, Message, Variant};
-
-use listener::{FakeListener, PROPERTIES, get_all, next};
 
 pub(crate) const LISTENER: &str = "org.qemu.Display1.Listener";
 pub(crate) const MAP: &str = "org.qemu.Display1.Listener.Unix.Map";
@@ -381,8 +380,7 @@ impl FakeQemu {
             get_all(&connection, PATH, interface).await;
         }
         let registered = (vm.owner.to_owned(), console.try_into().unwrap());
-        let listener = FakeListener::new(stream, PATH);
-        Self { listener, optional, registered, sizes }
+        Self { listener: FakeListener::new(stream, PATH), optional, registered, sizes }
     }
 
     /// The next size that is wanted.
