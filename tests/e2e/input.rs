@@ -15,7 +15,7 @@ use fanlight_stage::qmp::Qmp;
 use fanlight_stage::sway::{Setup, Sway, Window, Windows};
 use fanlight_stage::viewer::Viewer;
 use fanlight_stage::virtual_input::{VirtualKeyboard, VirtualPointer, Wheel};
-use fanlight_stage::{Error, Result, pattern, picture};
+use fanlight_stage::{Error, Image, Result, pattern, picture};
 use serde_json::json;
 
 use crate::linux::{Lent, lend};
@@ -186,15 +186,20 @@ impl Desk {
         // Beside the window, wherever it is: the desktop draws the pointer into the picture.
         let (right, bottom) = self.sway.size();
         self.pointer.to(f64::from(right) - 0.5, f64::from(bottom) - 0.5)?;
+        self.await_picture(&known, "the guest's picture as it is")
+    }
+
+    /// Where that lies on the output, once it is there.
+    fn await_picture(&mut self, known: &Image, what: &str) -> Result<(f64, f64)> {
         let deadline = soon();
         loop {
             let shot = self.sway.screenshot()?;
-            if let Some((x, y)) = shot.find(&known) {
+            if let Some((x, y)) = shot.find(known) {
                 return Ok((x.into(), y.into()));
             }
             if deadline.left().is_zero() {
                 picture::save(&shot, &self.linux.dir.path().join("screen.png"))?;
-                return Err(self.failure("does not show the guest's picture as it is"));
+                return Err(self.failure(&format!("does not show {what}")));
             }
         }
     }

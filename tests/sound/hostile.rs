@@ -5,6 +5,15 @@ use zbus::Message;
 
 use super::*;
 
+/// Whatever came before, a voice that is begun now is heard, and nothing else.
+fn is_heard(out: &mut FakeListener, server: &UnixListener) {
+    init(out, STEREO).unwrap();
+    write(out, 1, &[2; 64]);
+    let mut server = next(server);
+    server.accept(64);
+    assert_eq!(server.samples(64), [2; 64]);
+}
+
 /// Samples, rates and channels that don't exist, and a frame of another size than its channels'. The guest's
 /// QEMU gets an error for each, and nothing is kept of it.
 #[test]
@@ -34,11 +43,7 @@ fn formats_that_cannot_be_are_refused() {
             assert!(text.contains(part), "{voice:?}: {text}");
             write(&mut out, 1, &[1; 64]);
         }
-        init(&mut out, STEREO).unwrap();
-        write(&mut out, 1, &[2; 64]);
-        let mut server = next(&server);
-        server.accept(64);
-        assert_eq!(server.samples(64), [2; 64]);
+        is_heard(&mut out, &server);
     });
 }
 
@@ -57,11 +62,7 @@ fn what_is_said_of_no_voice_is_heard_by_nobody() {
         init(&mut out, STEREO).unwrap();
         out.call(OUT, "Fini", &1_u64).unwrap();
         all(&mut out);
-        init(&mut out, STEREO).unwrap();
-        write(&mut out, 1, &[2; 64]);
-        let mut server = next(&server);
-        server.accept(64);
-        assert_eq!(server.samples(64), [2; 64]);
+        is_heard(&mut out, &server);
     });
 }
 

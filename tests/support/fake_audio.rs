@@ -5,12 +5,10 @@
 #![allow(dead_code)]
 
 use std::os::fd::OwnedFd;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
-use std::thread;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
-use zbus::message::Type;
-use zbus::{Connection, MatchRule, Message, MessageStream};
+use zbus::{Connection, Message};
 
 use crate::fake_qemu::listener::{self, FakeListener};
 
@@ -34,16 +32,7 @@ pub(crate) const STEREO: Init = (1, 16, true, false, 44_100, 2, 4, 176_400, fals
 impl FakeAudio {
     /// At the connection of a fake QEMU, which leaves this to us.
     pub(crate) fn at(connection: Connection) -> Self {
-        let rule = MatchRule::builder().msg_type(Type::MethodCall).path(PATH).build().unwrap();
-        let calls = MessageStream::for_match_rule(rule, &connection, None);
-        let mut calls = zbus::block_on(calls).unwrap();
-        let (call, called) = channel();
-        thread::spawn(move || {
-            while let Some(Ok(message)) = zbus::block_on(listener::next(&mut calls)) {
-                // The test may have seen enough.
-                let _ = call.send(message);
-            }
-        });
+        let called = listener::calls_of(&connection, PATH);
         Self { connection, called }
     }
 

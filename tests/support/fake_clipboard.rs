@@ -1,15 +1,13 @@
 //! A **fake**: QEMU's end of `org.qemu.Display1.Clipboard`, as far as a viewer can see. Its guest copies and
 //! pastes what the test says.
 
-use std::future::poll_fn;
-use std::pin::Pin;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use futures_core::Stream;
-use zbus::message::Type;
-use zbus::{Connection, MatchRule, Message, MessageStream};
+use zbus::{Connection, Message};
+
+use super::fake_qemu::listener;
 
 pub(crate) const PATH: &str = "/org/qemu/Display1/Clipboard";
 pub(crate) const TEXT: &str = "text/plain;charset=utf-8";
@@ -29,17 +27,7 @@ pub(crate) type Pasted = Result<(String, Vec<u8>), String>;
 impl FakeClipboard {
     /// At the connection of a fake QEMU, which leaves this to us.
     pub(crate) fn at(connection: Connection) -> Self {
-        let rule = MatchRule::builder().msg_type(Type::MethodCall).path(PATH).build().unwrap();
-        let calls = MessageStream::for_match_rule(rule, &connection, None);
-        let mut calls = zbus::block_on(calls).unwrap();
-        let (call, called) = channel();
-        thread::spawn(move || {
-            let mut next = || zbus::block_on(poll_fn(|cx| Pin::new(&mut calls).poll_next(cx)));
-            while let Some(Ok(message)) = next() {
-                // The test may have seen enough.
-                let _ = call.send(message);
-            }
-        });
+        let called = listener::calls_of(&connection, PATH);
         Self { connection, called }
     }
 

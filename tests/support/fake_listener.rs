@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use zbus::connection::Builder;
 use zbus::message::Type;
-use zbus::{Connection, DynamicType, Guid, Message, MessageStream, OwnedVariant};
+use zbus::{Connection, DynamicType, Guid, MatchRule, Message, MessageStream, OwnedVariant};
 
 pub(crate) const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -38,6 +38,27 @@ pub(crate) async fn next(stream: &mut MessageStream) -> Option<zbus::Result<Mess
     poll_fn(|cx| Pin::new(&mut *stream).poll_next(cx)).await
 }
 
+/// What comes, for who waits in the test's thread.
+fn forward(mut stream: MessageStream) -> Receiver<Message> {
+    let (tell, received) = channel();
+    thread::spawn(move || {
+        zbus::block_on(async {
+            while let Some(Ok(message)) = next(&mut stream).await {
+                // The test may have seen enough.
+                let _ = tell.send(message);
+            }
+        });
+    });
+    received
+}
+
+/// The calls of one object at the connection of a fake QEMU, which leaves it to another fake.
+pub(crate) fn calls_of(connection: &Connection, path: &'static str) -> Receiver<Message> {
+    let rule = MatchRule::builder().msg_type(Type::MethodCall).path(path).build().unwrap();
+    let calls = MessageStream::for_match_rule(rule, connection, None);
+    forward(zbus::block_on(calls).unwrap())
+}
+
 pub(crate) async fn get_all(
     connection: &Connection,
     path: &str,
@@ -48,16 +69,9 @@ pub(crate) async fn get_all(
 }
 
 impl FakeListener {
-    pub(crate) fn new(mut stream: MessageStream, path: &'static str) -> Self {
+    pub(crate) fn new(stream: MessageStream, path: &'static str) -> Self {
         let connection = Connection::from(&stream);
-        let (tell, received) = channel();
-        thread::spawn(move || {
-            zbus::block_on(async {
-                while let Some(Ok(message)) = next(&mut stream).await {
-                    let _ = tell.send(message);
-                }
-            });
-        });
+        let received = forward(stream);
         Self { connection, received, early: HashMap::new(), path }
     }
 

@@ -61,6 +61,11 @@ impl Output {
     }
 }
 
+/// What is below zero means nothing.
+fn length(said: i32) -> u32 {
+    said.try_into().unwrap_or(0)
+}
+
 /// How large so many pixels of a panel are, in millimetres, where its size is known.
 fn millimetres(size: Size, panel: Size, pixels: Size, turned: bool) -> Option<Size> {
     let upright = |Size { width, height }| match turned {
@@ -187,7 +192,6 @@ impl Dispatch2<WlOutput, State> for Screen {
     ) {
         let known = &mut state.outputs.all;
         let Some(output) = known.iter_mut().find(|known| known.output == *proxy) else { return };
-        let length = |length: i32| u32::try_from(length).unwrap_or(0);
         match event {
             Event::Geometry { physical_width, physical_height, transform, .. } => {
                 let panel = [physical_width, physical_height].map(length);
@@ -227,7 +231,6 @@ impl Dispatch2<ZxdgOutputV1, State> for Logical {
         if let zxdg_output_v1::Event::LogicalSize { width, height } = event
             && let Some((_, size)) = known.and_then(|known| known.logical.as_mut())
         {
-            let length = |length: i32| u32::try_from(length).unwrap_or(0);
             *size = Size { width: length(width), height: length(height) };
         }
     }

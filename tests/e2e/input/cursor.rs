@@ -1,7 +1,7 @@
 //! The guest's cursor, as sway shows it.
 
 use fanlight_stage::line::Command;
-use fanlight_stage::{Error, Result, cursor, pattern, picture};
+use fanlight_stage::{Result, cursor, pattern};
 
 use super::{Desk, desktop};
 use crate::stills::soon;
@@ -32,17 +32,7 @@ impl Shown {
         let (width, height) = self.desk.linux.size;
         let plain = pattern::expected(FRAME, width, height);
         let known = place.map_or_else(|| plain.clone(), |(x, y)| cursor::above(&plain, x, y));
-        let deadline = soon();
-        loop {
-            let shot = self.desk.sway.screenshot()?;
-            if shot.find(&known).is_some() {
-                return Ok(());
-            }
-            if deadline.left().is_zero() {
-                picture::save(&shot, &self.desk.linux.dir.path().join("cursor.png"))?;
-                return Err(Error::new(format!("the cursor isn't shown at {place:?}")));
-            }
-        }
+        self.desk.await_picture(&known, &format!("the cursor at {place:?}")).map(drop)
     }
 }
 
