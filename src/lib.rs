@@ -17,6 +17,7 @@
 //! - `sink` is where frames go: a Wayland window, or memory.
 //! - `convert` copies pixels where a copy can't be avoided; `sys` speaks to the kernel.
 //! - `demo` is a simulated guest, to look at and to test with.
+//! - `sound` is what a guest plays and records, and where that goes.
 //! - `text` lays out and paints what the viewer itself says.
 //! - `capture` takes frames for test suites.
 
@@ -34,8 +35,7 @@ pub mod scanout;
 pub mod serve;
 pub mod session;
 pub mod sink;
-#[cfg(feature = "audio")]
-mod sound;
+pub mod sound;
 pub mod source;
 pub mod sys;
 #[cfg(feature = "wayland")]

@@ -7,6 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use crate::frame::{
     BufferId, Clipboard, Cursor, Damage, Device, Input, Layout, Leds, Pointing, Rect, SizeHint,
@@ -203,6 +204,10 @@ pub trait Sink {
     /// changed since the last commit.
     fn show_copy(&mut self, commit: CommitId, target: u8, buffer: &Buffer, damage: &Damage);
 
+    /// When the guest had finished the frame that `commit`, which comes next, shows. Not called for what
+    /// the guest has not finished: a scanout without an update. Sinks that keep no time ignore it.
+    fn drawn(&mut self, _commit: CommitId, _at: Instant) {}
+
     /// Shows nothing.
     fn blank(&mut self);
 
@@ -231,7 +236,7 @@ pub trait Sink {
 pub enum SinkEvent {
     /// [`Sink::import`] worked.
     Imported(ImportId),
-    /// [`Sink::import`] didn't, and why.
+    /// [`Sink::import`] didn't, and why; or what was imported can't be shown any more.
     Refused {
         /// What was to be imported.
         import: ImportId,

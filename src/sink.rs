@@ -1,6 +1,6 @@
 //! Where frames go. Each sink presents what the session tells it to, and says when it is done with it.
 
-mod late;
+pub mod late;
 pub mod memory;
 #[cfg(feature = "wayland")]
 pub mod wayland;

@@ -5,9 +5,11 @@ pub mod check;
 mod demo;
 mod error;
 mod libvirt;
+mod listening;
 mod mailbox;
 mod pipe;
 mod qemu;
+mod retry;
 mod uri;
 mod watch;
 #[cfg(feature = "wire")]
@@ -18,8 +20,10 @@ use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
 pub use error::SourceError;
+pub use listening::{Listening, listen, listen_stream};
+pub use retry::{Retry, Wake};
 pub use uri::{Bus, FORMS, Uri, UriError};
-pub use watch::{Present, Seen, Watch, watch};
+pub use watch::{Present, Seen, Watch, watch, watch_bus};
 
 use crate::port::Source;
 use crate::sys::{Classify, classify};

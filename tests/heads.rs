@@ -13,15 +13,13 @@ use std::io::Read;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use compositor::{Compositor, Script};
-use fake_qemu::{FakeQemu, FakeQemus, FakeVm, Members, VM};
+use fake_qemu::{Bus, FakeVm, VM};
 use fanlight::serve::{Kind, Options, Server};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tempfile::TempDir;
-use zbus::{Connection, Message};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -105,60 +103,6 @@ fn title(window: &Compositor) -> String {
 fn close(window: &Compositor) {
     window.with(|server| server.surfaces.toplevel.as_ref().unwrap().close());
     window.wait("the end of the window", |server| server.gone.then_some(()));
-}
-
-/// A bus with virtual machines that come and go.
-struct Bus {
-    members: Arc<Members>,
-    qemus: FakeQemus,
-    connections: Vec<Connection>,
-    folder: TempDir,
-}
-
-impl Bus {
-    fn with(vms: Vec<FakeVm>) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let members = Members::of(vms);
-        let qemus = fake_qemu::bus_of(&folder.path().join("bus.sock"), Arc::clone(&members));
-        Self { members, qemus, connections: Vec::new(), folder }
-    }
-
-    fn uri(&self) -> String {
-        format!("qemu+unix:{}", self.folder.path().join("bus.sock").display())
-    }
-
-    /// Tells everybody that somebody has come or gone.
-    fn tell(&mut self, name: &str, before: &str, after: &str) {
-        self.connections.extend(self.qemus.connected());
-        let bus = "org.freedesktop.DBus";
-        let signal = Message::signal("/org/freedesktop/DBus", bus, "NameOwnerChanged");
-        let signal = signal.sender(bus).build(&(name, before, after)).unwrap();
-        for connection in &self.connections {
-            // Some are closed by now.
-            let _ = zbus::block_on(connection.send(&signal));
-        }
-    }
-
-    /// One queues for QEMU's name only after its connection was told of, as it really is.
-    fn comes(&mut self, vm: FakeVm) {
-        let asked = self.members.asked();
-        self.tell(vm.owner, "", vm.owner);
-        self.members.wait_asked(asked + 1);
-        self.members.change(|vms| vms.push(vm));
-    }
-
-    fn goes(&mut self, vm: &FakeVm, listeners: Vec<FakeQemu>) {
-        self.members.change(|vms| vms.retain(|other| other.owner != vm.owner));
-        listeners.into_iter().for_each(FakeQemu::kill);
-        self.tell(vm.owner, vm.owner, "");
-    }
-
-    /// So many listeners, in order of whose they are.
-    fn listeners(&self, count: usize) -> Vec<FakeQemu> {
-        let mut listeners: Vec<_> = (0..count).map(|_| self.qemus.next()).collect();
-        listeners.sort_by(|a, b| a.registered.cmp(&b.registered));
-        listeners
-    }
 }
 
 fn titles(windows: &[(String, Compositor)]) -> Vec<&str> {

@@ -13,6 +13,8 @@ mod fake_sound;
 
 #[path = "sound/hostile.rs"]
 mod hostile;
+#[path = "sound/listening.rs"]
+mod listening;
 #[path = "sound/microphone.rs"]
 mod microphone;
 #[path = "sound/server.rs"]

@@ -73,25 +73,7 @@ impl Reporter {
 
 /// How frames reach the window, and why.
 pub(super) fn mode_words(mode: Option<(Mode, Why)>) -> (&'static str, &'static str) {
-    let Some((mode, why)) = mode else { return ("none", "nothing was announced yet") };
-    let mode = match mode {
-        Mode::Direct => "direct",
-        Mode::Copy => "copy",
-    };
-    let why = match why {
-        Why::Asked => "asked for",
-        Why::Flips => "the guest flips between buffers",
-        Why::InPlace => "the guest draws in place",
-        Why::Fenced => "the driver fences its writes",
-        Why::Refused => "the guest's memory can't be shown as it is",
-        Why::Unreadable => "the CPU can't read the guest's memory",
-        Why::Late => "frames were released too late",
-        Why::Hidden => "the window is hidden",
-        Why::Crowded => "too many buffers are held",
-        Why::Lost => "the virtual machine is gone",
-        Why::Leaving => "the guest's memory is about to be replaced",
-    };
-    (mode, why)
+    mode.map_or(("none", "nothing was announced yet"), |(mode, why)| (mode.word(), why.words()))
 }
 
 fn as_json(stats: &Stats, fps: f64, elapsed: Duration, last: bool) -> Value {

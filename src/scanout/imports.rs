@@ -93,8 +93,12 @@ impl Imports {
     }
 
     pub(super) fn imported(&mut self, import: ImportId, worked: bool) {
-        let Some(slot @ Slot::Importing) = self.slot_mut(import) else { return };
-        *slot = if worked { Slot::Idle } else { Slot::Absent };
+        match self.slot_mut(import) {
+            Some(slot @ Slot::Importing) => *slot = if worked { Slot::Idle } else { Slot::Absent },
+            // A sink may refuse what it took before: whoever it passes frames on to wants something else.
+            Some(_) if !worked => {}
+            _ => return,
+        }
         if let Some(known) = self.find_mut(import.storage, import.layout) {
             known.refused |= !worked;
         }

@@ -51,6 +51,35 @@ pub enum Why {
     Leaving,
 }
 
+impl Mode {
+    /// As figures say it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Copy => "copy",
+        }
+    }
+}
+
+impl Why {
+    /// As figures say it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Asked => "asked for",
+            Self::Flips => "the guest flips between buffers",
+            Self::InPlace => "the guest draws in place",
+            Self::Fenced => "the driver fences its writes",
+            Self::Refused => "the guest's memory can't be shown as it is",
+            Self::Unreadable => "the CPU can't read the guest's memory",
+            Self::Late => "frames were released too late",
+            Self::Hidden => "nobody can see it",
+            Self::Crowded => "too many buffers are held",
+            Self::Lost => "the virtual machine is gone",
+            Self::Leaving => "the guest's memory is about to be replaced",
+        }
+    }
+}
+
 /// What of the guest matters here.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guest {

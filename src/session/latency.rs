@@ -109,6 +109,7 @@ impl<K: Sink> Session<K> {
         let now = self.now();
         if let Some(drawn) = drawn {
             self.update_to_commit.record(now.saturating_sub(drawn));
+            self.sink.drawn(commit, self.start + drawn);
         }
         if self.commits.len() == TIMED_COMMITS_MAX {
             self.commits.pop_front();

@@ -10,26 +10,29 @@ use crate::sys::is_being_written;
 
 /// A copy that is yet to be made. The machine asks for one at a time, and keeps its memory meanwhile.
 #[derive(Debug)]
-pub(super) struct Late {
-    pub(super) target: u8,
-    pub(super) buffer: Buffer,
-    pub(super) damage: Damage,
+pub struct Late {
+    /// Where to.
+    pub target: u8,
+    /// Where from.
+    pub buffer: Buffer,
+    /// What of it.
+    pub damage: Damage,
 }
 
 impl Late {
     /// A copy that has to wait; `None` where it can be made at once.
-    pub(super) fn new(target: u8, buffer: &Buffer, damage: &Damage) -> Option<Self> {
+    pub fn new(target: u8, buffer: &Buffer, damage: &Damage) -> Option<Self> {
         let waits = is_written(buffer);
         waits.then(|| Self { target, buffer: buffer.clone(), damage: *damage })
     }
 
     /// Whether it can be made.
-    pub(super) fn is_due(&self) -> bool {
+    pub fn is_due(&self) -> bool {
         !is_written(&self.buffer)
     }
 
     /// Readable when it can be made.
-    pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
+    pub fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.buffer.storage.fds.first().map(AsFd::as_fd)
     }
 }

@@ -3,56 +3,51 @@
 use std::time::Duration;
 
 /// Most channels, and most frames a second.
-pub(super) const CHANNELS_MAX: u8 = 8;
+pub(crate) const CHANNELS_MAX: u8 = 8;
 const RATE_MAX: u32 = 384_000;
 
 /// How samples lie in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Format {
+pub struct Format {
     /// Of a sample: 8, 16 or 32.
-    pub(crate) bits: u8,
+    pub bits: u8,
     /// Whether they are signed.
-    pub(crate) signed: bool,
+    pub signed: bool,
     /// Whether they are floating-point numbers, of 32 bits.
-    pub(crate) float: bool,
+    pub float: bool,
     /// Whether the first byte is the highest.
-    pub(crate) big_endian: bool,
+    pub big_endian: bool,
     /// Frames a second.
-    pub(crate) rate: u32,
+    pub rate: u32,
     /// Samples a frame.
-    pub(crate) channels: u8,
+    pub channels: u8,
 }
 
 impl Format {
     /// Bytes a frame.
-    pub(crate) fn frame(&self) -> usize {
+    pub fn frame(&self) -> usize {
         usize::from(self.bits / 8) * usize::from(self.channels)
     }
 
     /// Bytes of all frames that are over in that time.
-    pub(super) fn bytes_in(&self, time: Duration) -> usize {
+    pub fn bytes_in(&self, time: Duration) -> usize {
         let frames = u128::from(self.rate) * time.as_nanos() / 1_000_000_000;
         usize::try_from(frames).unwrap_or(usize::MAX).saturating_mul(self.frame())
     }
 
     /// How long so many bytes take, rounded up.
-    pub(super) fn time_of(&self, bytes: usize) -> Duration {
+    pub fn time_of(&self, bytes: usize) -> Duration {
         let frames = (bytes / self.frame()) as u64;
         let rate = u64::from(self.rate);
         let rest = (frames % rate * 1_000_000_000).div_ceil(rate);
         Duration::from_secs(frames / rate) + Duration::from_nanos(rest)
     }
 
-    /// Whether a server knows such samples.
-    pub(super) fn is_possible(&self) -> bool {
+    /// Whether sound servers and the like know such samples.
+    pub fn is_possible(&self) -> bool {
         let sample = if self.float { self.bits == 32 } else { matches!(self.bits, 8 | 16 | 32) };
         let channels = (1..=CHANNELS_MAX).contains(&self.channels);
         sample && channels && (1..=RATE_MAX).contains(&self.rate)
-    }
-
-    /// Servers know samples of 8 bits without a sign and larger ones with one only.
-    pub(super) fn wants_flip(&self) -> bool {
-        !self.float && self.signed == (self.bits == 8)
     }
 
     /// Gives each of these samples its sign, or takes it.
@@ -65,7 +60,7 @@ impl Format {
     }
 
     /// So many bytes in which nothing is to be heard.
-    pub(super) fn silence(&self, bytes: usize) -> Vec<u8> {
+    pub fn silence(&self, bytes: usize) -> Vec<u8> {
         let mut samples = vec![0; bytes];
         if !self.signed && !self.float {
             self.flip_signs(samples.iter_mut());

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::uri::UriError;
+use super::uri::{Uri, UriError};
 
 /// What went wrong on the way to a console.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +85,15 @@ pub enum SourceError {
         "QEMU refused our listener ({0}): before QEMU 9.2 a console takes one viewer at a time, so close the other"
     )]
     ListenerRefused(String),
+    /// `RegisterOutListener` failed.
+    #[error(
+        "QEMU has no sound for D-Bus ({0}): start it with -audiodev dbus,id=snd -display dbus,audiodev=snd and \
+         a sound device that plays there, as -device ich9-intel-hda -device hda-output,audiodev=snd"
+    )]
+    NoSound(String),
+    /// A backend whose protocol has no sound.
+    #[error("{0} has no sound: only a QEMU's can be heard (qemu:, qmp: or libvirt:)")]
+    Silent(Uri),
     /// `libvirt:` without virsh.
     #[error(
         "there is no program virsh to ask libvirt with: install libvirt's clients (on Debian: apt install libvirt-clients)"

@@ -18,6 +18,7 @@ use self::domain::{Display, Domain};
 use self::virsh::Virsh;
 use super::qemu::{self, Target};
 use super::{Bus, ConsoleInfo, Opened, Options, Seen, SourceError, Uri, Watch};
+use crate::sound::Heard;
 
 /// Opens a console of a domain; `uri` is a [`Uri::Libvirt`].
 pub(super) fn open(uri: &Uri, options: &Options) -> Result<Opened, SourceError> {
@@ -25,6 +26,16 @@ pub(super) fn open(uri: &Uri, options: &Options) -> Result<Opened, SourceError> 
     let mut opened = qemu::open(target, &left)?;
     rename(&mut opened.console, uri);
     Ok(opened)
+}
+
+/// Listens to a domain.
+pub(super) fn listen(
+    uri: &Uri,
+    options: &Options,
+    ear: impl FnMut(Heard<'_>) + Send + 'static,
+) -> Result<qemu::Listening, SourceError> {
+    let (target, left) = find(uri, options)?;
+    qemu::listen(target, &left, ear)
 }
 
 /// Lists the consoles of a domain.
@@ -38,7 +49,7 @@ pub(super) fn list(uri: &Uri, options: &Options) -> Result<Vec<ConsoleInfo>, Sou
 /// Watches the consoles of a domain.
 pub(super) fn watch(uri: &Uri, options: &Options) -> Result<Box<dyn Watch>, SourceError> {
     let (target, left) = find(uri, options)?;
-    let watch = qemu::watch(target, &left)?;
+    let watch = qemu::watch(target, qemu::AtFirst::Some, &left)?;
     Ok(Box::new(Renamed { watch, uri: uri.clone() }))
 }
 

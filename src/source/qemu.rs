@@ -4,10 +4,6 @@
 //! through a mailbox to the session's thread; verdicts come back through [`acks`].
 
 mod acks;
-#[cfg(feature = "audio")]
-mod audio;
-#[cfg(not(feature = "audio"))]
-#[path = "qemu/no_audio.rs"]
 mod audio;
 mod clipboard;
 mod devices;
@@ -38,6 +34,7 @@ use zbus::connection::Builder;
 use zbus::{Connection, Fd, MessageStream};
 
 use self::acks::Acks;
+pub(super) use self::audio::{Listening, listen};
 use self::clipboard::Shared;
 use self::devices::Devices;
 use self::input::Inputs;
@@ -48,7 +45,7 @@ use self::resize::Resize;
 use self::screen::{Letter, Screen};
 use self::vm::{Console, Vm, failed};
 use self::wait::{Bell, all, beside, try_both, unless_rung};
-pub(super) use self::watch::watch;
+pub(super) use self::watch::{AtFirst, watch};
 use super::mailbox::Mailbox;
 use super::{Bus, ConsoleInfo, NO_FDS, Opened, Options, SourceError, Uri};
 use crate::frame::{Clipboard, Damage, Input, SizeHint, Sound};

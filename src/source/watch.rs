@@ -4,7 +4,7 @@ use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 use super::mailbox::Mailbox;
-use super::{ConsoleInfo, Opened, Options, SourceError, Uri, libvirt, qemu};
+use super::{Bus, ConsoleInfo, Opened, Options, SourceError, Uri, libvirt, qemu};
 
 /// Tells which consoles there are. Windows of consoles that it told of may need it: it is dropped after
 /// what they opened.
@@ -66,10 +66,21 @@ pub fn watch(uri: &Uri, options: &Options) -> Result<Box<dyn Watch>, SourceError
         Uri::Scanout { path, console } => super::wire::watch(path, *console, options),
         #[cfg(not(feature = "wire"))]
         Uri::Scanout { .. } => Err(SourceError::NotBuilt),
-        Uri::Qemu { .. } | Uri::Qmp { .. } => qemu::watch(qemu::Target::Uri(uri.clone()), options),
+        Uri::Qemu { .. } | Uri::Qmp { .. } => {
+            qemu::watch(qemu::Target::Uri(uri.clone()), qemu::AtFirst::Some, options)
+        }
         Uri::Libvirt { .. } => libvirt::watch(uri, options),
         Uri::Demo(_) => watch_demo(uri),
     }
+}
+
+/// Watches the consoles of every virtual machine on a bus, where there may be none yet. Else as [`watch`].
+///
+/// # Errors
+/// If the bus can't be reached.
+pub fn watch_bus(bus: &Bus, options: &Options) -> Result<Box<dyn Watch>, SourceError> {
+    let uri = Uri::Qemu { bus: bus.clone(), vm: None, console: None };
+    qemu::watch(qemu::Target::Uri(uri), qemu::AtFirst::Any, options)
 }
 
 /// It has one console, which is made by who opens it.

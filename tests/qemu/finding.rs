@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use fanlight::frame::{Clipboard, Input};
-use fanlight::source::{Seen, SourceError};
+use fanlight::source::{Seen, SourceError, Watch};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 
 use super::*;
@@ -243,4 +243,35 @@ fn all_heads_behind_qmp_share_one_connection() {
     drop((heads, present, watch));
     assert_eq!(qemu.try_did(), None);
     assert!(!guest.is_called());
+}
+
+/// Who waits for virtual machines begins where there is none.
+#[test]
+fn a_bus_is_watched_before_anybody_is_on_it() {
+    let mut bus = fake_qemu::Bus::with(Vec::new());
+    let uri: Uri = bus.uri().parse().unwrap();
+    assert!(matches!(source::watch(&uri, &options()), Err(SourceError::NoVm(_))));
+    let Uri::Qemu { bus: place, .. } = uri else { panic!("{uri}") };
+    let mut watch = source::watch_bus(&place, &options()).unwrap();
+    assert_eq!(names_of(&mut *watch), [""; 0]);
+    bus.comes(VM);
+    assert_eq!(names_of(&mut *watch), ["fake"]);
+    bus.goes(&VM, Vec::new());
+    assert_eq!(names_of(&mut *watch), [""; 0]);
+}
+
+/// Of the consoles that a watch tells of next.
+fn names_of(watch: &mut dyn Watch) -> Vec<String> {
+    loop {
+        match watch.poll() {
+            Some(Seen::Consoles(all)) => {
+                return all.into_iter().map(|one| one.console.vm).collect();
+            }
+            Some(Seen::Lost(reason)) => panic!("{reason}"),
+            None => {}
+        }
+        let mut fds = [PollFd::from_borrowed_fd(watch.fd(), PollFlags::IN)];
+        let minute = Timespec { tv_sec: 60, tv_nsec: 0 };
+        assert_ne!(rustix::event::poll(&mut fds, Some(&minute)), Ok(0), "nothing is seen");
+    }
 }

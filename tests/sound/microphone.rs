@@ -69,8 +69,8 @@ fn what_the_user_says_is_heard_while_the_guest_records() {
         input.call(IN, "SetEnabled", &(1_u64, true)).unwrap();
         let mut server = next(&listener);
         server.accept_recording(&[]);
-        input.call(IN, "Fini", &1_u64).unwrap();
         assert_eq!(server.volume(), [0x10000, 0]);
+        input.call(IN, "Fini", &1_u64).unwrap();
         server.expect_end();
         assert!(is_left_alone(&listener));
     });

@@ -2,13 +2,14 @@
 //! notice nothing, and the user is told once.
 
 use std::io::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use super::*;
 
 /// What the log says to who wants to know more (`-v`).
 #[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
+struct Log(Arc<(Mutex<Vec<u8>>, Condvar)>);
 
 impl Log {
     /// Of this process.
@@ -20,14 +21,26 @@ impl Log {
     }
 
     fn lines(&self) -> Vec<String> {
-        let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+        let text = String::from_utf8(self.0.0.lock().unwrap().clone()).unwrap();
         text.lines().map(str::to_owned).collect()
+    }
+
+    /// Waits until it says something.
+    fn wait(&self) {
+        let (text, written) = &*self.0;
+        let patience = Duration::from_secs(60);
+        let text = text.lock().unwrap();
+        let waited = written.wait_timeout_while(text, patience, |text| text.is_empty()).unwrap();
+        assert!(!waited.1.timed_out(), "it says nothing");
     }
 }
 
 impl Write for Log {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
+        let (text, written) = &*self.0;
+        let count = text.lock().unwrap().write(bytes);
+        written.notify_all();
+        count
     }
 
     fn flush(&mut self) -> std::io::Result<()> {
@@ -78,6 +91,8 @@ fn a_server_is_asked_again_as_long_as_the_guest_plays() {
         init(&mut out, STEREO).unwrap();
         write(&mut out, 1, &[1; 400]);
         assert!(stage.qemu.answers());
+        // It has looked, and found nobody.
+        log.wait();
         let bind = || UnixListener::bind(server_path()).unwrap();
         let listener = bind();
         let mut connection = keep_playing(&mut out, &listener, 2);

@@ -6,7 +6,10 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 
-use super::{FakeQemus, FakeVm, PATIENCE, Tell, serve};
+use tempfile::TempDir;
+use zbus::{Connection, Message};
+
+use super::{FakeQemu, FakeQemus, FakeVm, PATIENCE, Tell, serve};
 
 /// A message bus with these on it, at `path`: it stands in for dbus-daemon, as far as finding VMs goes.
 pub(crate) fn bus(path: &Path, vms: Vec<FakeVm>) -> FakeQemus {
@@ -68,4 +71,58 @@ pub(crate) fn bus_of(path: &Path, vms: Arc<Members>) -> FakeQemus {
         }
     });
     FakeQemus(told, did, come)
+}
+
+/// A bus with virtual machines that come and go.
+pub(crate) struct Bus {
+    members: Arc<Members>,
+    pub(crate) qemus: FakeQemus,
+    connections: Vec<Connection>,
+    folder: TempDir,
+}
+
+impl Bus {
+    pub(crate) fn with(vms: Vec<FakeVm>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let members = Members::of(vms);
+        let qemus = bus_of(&folder.path().join("bus.sock"), Arc::clone(&members));
+        Self { members, qemus, connections: Vec::new(), folder }
+    }
+
+    pub(crate) fn uri(&self) -> String {
+        format!("qemu+unix:{}", self.folder.path().join("bus.sock").display())
+    }
+
+    /// Tells everybody that somebody has come or gone.
+    fn tell(&mut self, name: &str, before: &str, after: &str) {
+        self.connections.extend(self.qemus.connected());
+        let bus = "org.freedesktop.DBus";
+        let signal = Message::signal("/org/freedesktop/DBus", bus, "NameOwnerChanged");
+        let signal = signal.sender(bus).build(&(name, before, after)).unwrap();
+        for connection in &self.connections {
+            // Some are closed by now.
+            let _ = zbus::block_on(connection.send(&signal));
+        }
+    }
+
+    /// One queues for QEMU's name only after its connection was told of, as it really is.
+    pub(crate) fn comes(&mut self, vm: FakeVm) {
+        let asked = self.members.asked();
+        self.tell(vm.owner, "", vm.owner);
+        self.members.wait_asked(asked + 1);
+        self.members.change(|vms| vms.push(vm));
+    }
+
+    pub(crate) fn goes(&mut self, vm: &FakeVm, listeners: Vec<FakeQemu>) {
+        self.members.change(|vms| vms.retain(|other| other.owner != vm.owner));
+        listeners.into_iter().for_each(FakeQemu::kill);
+        self.tell(vm.owner, vm.owner, "");
+    }
+
+    /// So many listeners, in order of whose they are.
+    pub(crate) fn listeners(&self, count: usize) -> Vec<FakeQemu> {
+        let mut listeners: Vec<_> = (0..count).map(|_| self.qemus.next()).collect();
+        listeners.sort_by(|a, b| a.registered.cmp(&b.registered));
+        listeners
+    }
 }

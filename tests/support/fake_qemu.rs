@@ -13,7 +13,7 @@ mod bus;
 pub(crate) mod listener;
 
 #[allow(unused_imports)]
-pub(crate) use bus::{Members, bus, bus_of};
+pub(crate) use bus::{Bus, Members, bus, bus_of};
 
 use std::collections::HashMap;
 use std::ops::{Deref, DerefMut};
@@ -242,13 +242,13 @@ async fn serve(
             ("AddMatch" | "RemoveMatch", None, None) => {
                 connection.reply(&header, &()).await.unwrap();
             }
-            ("ListQueuedOwners", ..) if vms.is_empty() => {
-                let name = "org.freedesktop.DBus.Error.NameHasNoOwner";
-                connection.reply_error(&header, name, &"nobody").await.unwrap();
-            }
             ("ListQueuedOwners", ..) => {
                 let owners: Vec<_> = vms.iter().map(|vm| vm.owner).collect();
-                connection.reply(&header, &owners).await.unwrap();
+                let nobody = "org.freedesktop.DBus.Error.NameHasNoOwner";
+                match owners.as_slice() {
+                    [] => connection.reply_error(&header, nobody, &"nobody").await.unwrap(),
+                    owners => connection.reply(&header, &owners).await.unwrap(),
+                }
                 members.count();
             }
             ("GetAll", Some(vm), None) => connection.reply(&header, &of_vm(vm)).await.unwrap(),

@@ -1,77 +1,43 @@
 //! What the guest plays and records: `org.qemu.Display1.Audio`. QEMU calls listeners of ours, one for each,
 //! on connections of their own, as it does for the picture.
 
+mod listen;
+#[cfg(feature = "audio")]
+mod served;
+#[cfg(not(feature = "audio"))]
+#[path = "audio/unserved.rs"]
+mod served;
 mod voices;
 
-use std::future::poll_fn;
+use std::io;
 use std::os::unix::net::UnixStream;
-use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
 
 use zbus::connection::Builder;
 use zbus::{Connection, Fd, MessageStream};
 
-use self::voices::Voices;
+pub(in crate::source) use self::listen::{Listening, listen};
+pub(super) use self::served::Shared;
 use super::names::{AUDIO, AUDIO_PATH};
-use super::wait::{Bell, all, try_both};
-use crate::frame::Sound;
-use crate::sound::Direction;
+use super::wait::try_both;
+use crate::sound::{Direction, Format, Line};
 
-/// What is wanted of it, by the session's thread.
-#[derive(Debug, Default)]
-pub(super) struct Shared {
-    sound: Wanted,
-    microphone: Wanted,
-}
+/// Where voices lead.
+trait Outlet {
+    /// A voice, as it is there.
+    type Voice: Line;
 
-#[derive(Debug, Default)]
-struct Wanted {
-    now: Mutex<Sound>,
-    bell: Bell,
-}
+    /// For samples of that format, which is possible.
+    fn open(&self, voice: u64, format: Format) -> io::Result<Self::Voice>;
 
-impl Wanted {
-    fn set(&self, sound: Sound) {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner) = sound;
-        self.bell.ring();
+    /// Whether the user has muted it.
+    fn is_muted(&self) -> bool {
+        false
     }
 
-    fn get(&self) -> Sound {
-        *self.now.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn changed(&self) {
-        poll_fn(|cx| self.bell.poll_heard(cx)).await;
-    }
-
-    /// Lets QEMU call us from when that is wanted, until the connection ends.
-    async fn serve(&self, direction: Direction, link: &Connection, owner: Option<&str>) {
-        while self.get() == Sound::Off {
-            self.changed().await;
-        }
-        match register(direction, link, owner).await {
-            Ok(calls) => Voices::new(self, direction).serve(calls).await,
-            // Most have none: it is asked for with -audiodev dbus.
-            Err(error) => tracing::debug!(?direction, %error, "QEMU has no sound for us"),
-        }
-    }
-}
-
-impl Shared {
-    pub(super) fn want(&self, sound: Sound) {
-        self.sound.set(sound);
-    }
-
-    pub(super) fn want_microphone(&self, microphone: Sound) {
-        self.microphone.set(microphone);
-    }
-
-    /// Lets the guest be heard, and hear, from when that is wanted, until the connection ends.
-    pub(super) async fn serve(&self, link: &Connection, owner: Option<&str>) {
-        all([
-            Box::pin(self.sound.serve(Direction::Play, link, owner)),
-            Box::pin(self.microphone.serve(Direction::Record, link, owner)),
-        ])
-        .await;
+    /// Ready whenever that may have changed.
+    fn poll_changed(&self, _: &Context<'_>) -> Poll<()> {
+        Poll::Pending
     }
 }
 

@@ -9,18 +9,12 @@ pub(super) const KEYBOARD: &str = "org.qemu.Display1.Keyboard";
 pub(super) const MOUSE: &str = "org.qemu.Display1.Mouse";
 /// Since QEMU 8.1.
 pub(super) const MULTI_TOUCH: &str = "org.qemu.Display1.MultiTouch";
-#[cfg(feature = "audio")]
 pub(super) const AUDIO_PATH: &str = "/org/qemu/Display1/Audio";
-#[cfg(feature = "audio")]
 pub(super) const AUDIO: &str = "org.qemu.Display1.Audio";
 /// What QEMU calls on us, over other private connections.
-#[cfg(feature = "audio")]
 pub(super) const AUDIO_OUT_PATH: &str = "/org/qemu/Display1/AudioOutListener";
-#[cfg(feature = "audio")]
 pub(super) const AUDIO_OUT: &str = "org.qemu.Display1.AudioOutListener";
-#[cfg(feature = "audio")]
 pub(super) const AUDIO_IN_PATH: &str = "/org/qemu/Display1/AudioInListener";
-#[cfg(feature = "audio")]
 pub(super) const AUDIO_IN: &str = "org.qemu.Display1.AudioInListener";
 /// Both ends have one.
 pub(super) const CLIPBOARD_PATH: &str = "/org/qemu/Display1/Clipboard";

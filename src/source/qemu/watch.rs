@@ -49,9 +49,19 @@ impl Watch for QemuWatch {
     }
 }
 
+/// What must be there when a watch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::source) enum AtFirst {
+    /// A virtual machine.
+    Some,
+    /// Nothing has to.
+    Any,
+}
+
 /// Watches the consoles that `target` leads to.
 pub(in crate::source) fn watch(
     target: Target,
+    at_first: AtFirst,
     options: &Options,
 ) -> Result<Box<dyn Watch>, SourceError> {
     let seen = Posted::new()?;
@@ -66,7 +76,7 @@ pub(in crate::source) fn watch(
                 tell(Ok(()));
             };
             let ended = match target {
-                Ok(Target::Uri(uri)) => on_bus(&uri, limit, begun, &posted).await,
+                Ok(Target::Uri(uri)) => on_bus(&uri, at_first, limit, begun, &posted).await,
                 Ok(Target::Stream(stream, uri)) => of_one(stream, &uri, limit, begun).await,
                 Ok(Target::Linked(..)) => unreachable!("nobody watches a console"),
                 Err(error) => Err(error),
@@ -104,6 +114,7 @@ async fn of_one(
 /// Those on a bus, until it ends; why it did.
 async fn on_bus(
     uri: &Uri,
+    at_first: AtFirst,
     limit: Duration,
     begun: impl FnOnce(Vec<Present>),
     posted: &Posted,
@@ -123,7 +134,7 @@ async fn on_bus(
         MessageStream::for_match_rule(rule, &link, Some(SIGNALS_MAX)).await.map_err(dbus)?;
     let mut known = Vec::new();
     look(&link, &mut known).await.map_err(dbus)?;
-    if known.is_empty() {
+    if known.is_empty() && at_first == AtFirst::Some {
         return Err(SourceError::NoVm(vm::bus_name(bus)));
     }
     // That it is there at all; that there are several is no mistake here.

@@ -8,9 +8,8 @@ use futures_core::Stream;
 use zbus::message::{Flags, Type};
 use zbus::{Connection, Message, MessageStream, Variant};
 
-use super::Wanted;
-use crate::frame::Sound;
-use crate::sound::{Direction, Format, Muted, Voice};
+use super::Outlet;
+use crate::sound::{Direction, Format, Line, Muted};
 use crate::source::qemu::listener::{Refusal, arguments, done, failed, invalid, refuse};
 use crate::source::qemu::names::{
     AUDIO_IN, AUDIO_IN_PATH, AUDIO_OUT, AUDIO_OUT_PATH, PEER, PROPERTIES, UNKNOWN_METHOD,
@@ -22,19 +21,19 @@ use crate::source::qemu::wait::beside;
 const VOICES_MAX: usize = 8;
 
 /// What the guest plays or records on, by QEMU's numbers.
-pub(super) struct Voices<'a> {
-    wanted: &'a Wanted,
+pub(super) struct Voices<'a, O: Outlet> {
+    outlet: &'a O,
     direction: Direction,
-    voices: HashMap<u64, Voice>,
+    voices: HashMap<u64, O::Voice>,
 }
 
 async fn next(calls: &mut MessageStream) -> Option<zbus::Result<Message>> {
     poll_fn(|cx| Pin::new(&mut *calls).poll_next(cx)).await
 }
 
-impl<'a> Voices<'a> {
-    pub(super) fn new(wanted: &'a Wanted, direction: Direction) -> Self {
-        Self { wanted, direction, voices: HashMap::new() }
+impl<'a, O: Outlet> Voices<'a, O> {
+    pub(super) fn new(outlet: &'a O, direction: Direction) -> Self {
+        Self { outlet, direction, voices: HashMap::new() }
     }
 
     pub(super) async fn serve(mut self, mut calls: MessageStream) {
@@ -58,17 +57,13 @@ impl<'a> Voices<'a> {
         }
     }
 
-    /// Does what the session wants, without end.
+    /// Does what the user wants, without end.
     async fn obey(&self) {
         loop {
-            self.wanted.changed().await;
-            let muted = self.is_muted();
+            poll_fn(|cx| self.outlet.poll_changed(cx)).await;
+            let muted = self.outlet.is_muted();
             self.voices.values().for_each(|voice| voice.set_muted(Muted::Here, muted));
         }
-    }
-
-    fn is_muted(&self) -> bool {
-        self.wanted.get() != Sound::On
     }
 
     fn handle(&mut self, call: &Message) -> zbus::Result<Message> {
@@ -125,13 +120,16 @@ impl<'a> Voices<'a> {
         }
         let format = Format { bits, signed, float, big_endian, rate, channels };
         tracing::debug!(voice, ?format, direction = ?self.direction, "the guest has a voice");
-        let opened =
-            Voice::new(format, self.direction).map_err(|error| failed(error.to_string()))?;
-        let opened = opened.ok_or_else(|| failed(format!("no sound server knows {format:?}")))?;
+        if !format.is_possible() {
+            return Err(failed(format!("no sound server knows {format:?}")));
+        }
         if frame as usize != format.frame() {
             return Err(failed(format!("{frame} bytes are no frame of {format:?}")));
         }
-        opened.set_muted(Muted::Here, self.is_muted());
+        // One of the same number ends first.
+        self.voices.remove(&voice);
+        let opened = self.outlet.open(voice, format).map_err(|error| failed(error.to_string()))?;
+        opened.set_muted(Muted::Here, self.outlet.is_muted());
         // QEMU says only later whether it plays. That it records is waited for.
         opened.set_running(self.direction == Direction::Play);
         self.voices.insert(voice, opened);
