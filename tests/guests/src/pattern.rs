@@ -17,6 +17,8 @@
 //! All of it is integer arithmetic on 32 bits, so that `paint/paint.s` can say the same. A tile is
 //! read by its number and then compared with what that frame must look like, pixel for pixel.
 
+pub mod lossy;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -218,7 +220,7 @@ impl Tiles {
 }
 
 /// Why a picture is not one whole frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Mixed {
     /// How many tiles show which frame.
     pub frames: BTreeMap<u32, usize>,
@@ -252,7 +254,7 @@ impl std::error::Error for Mixed {}
 /// [`Mixed`] if it shows parts of several frames, or anything else.
 pub fn whole(image: &Image) -> Result<u32, Mixed> {
     let tiles = Tiles::read(image);
-    let mut mixed = Mixed { frames: BTreeMap::new(), bad: Vec::new(), edge: false };
+    let mut mixed = Mixed::default();
     for (index, number) in (0..).zip(&tiles.numbers) {
         match number {
             Some(frame) => *mixed.frames.entry(*frame).or_default() += 1,

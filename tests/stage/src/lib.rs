@@ -8,7 +8,7 @@
 //! - [`sound`] is a sound server, with somebody who listens and somebody who speaks.
 //! - [`picture`] reads screenshots, [`dmabuf`] what dma-bufs a process holds, [`versions`] what is
 //!   installed.
-//! - [`viewer`] runs `fanlight` itself, and [`demo`] shows it all.
+//! - [`viewer`] runs `fanlight` itself, [`pipeline`] its GStreamer plugin, and [`demo`] shows it all.
 
 pub mod bus;
 pub mod child;
@@ -20,6 +20,7 @@ pub mod guestline;
 pub mod guests;
 mod initramfs;
 pub mod picture;
+pub mod pipeline;
 pub mod prepare;
 pub mod qemu;
 pub mod qmp;

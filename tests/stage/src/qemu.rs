@@ -281,8 +281,8 @@ const KERNEL_COMMAND_LINE: &str = "console=ttyS1 console=tty0 quiet loglevel=3 p
     vt.global_cursor_default=0 consoleblank=0 mitigations=off nokaslr no_timer_check \
     tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests random.trust_cpu=on";
 
-/// What a Linux guest's boot may take (four minutes are usual where all is emulated).
-const BOOT_SECONDS: u64 = 900;
+/// What a Linux guest's boot may take (three to eight minutes are usual where all is emulated).
+const BOOT_SECONDS: u64 = 720;
 
 /// A running machine. Dropping it kills it.
 #[derive(Debug)]
@@ -311,7 +311,27 @@ impl Qemu {
         let ready = self.line.ready(Deadline::seconds(BOOT_SECONDS));
         let seconds = began.elapsed().as_secs();
         println!("the Linux guest booted for {seconds} s");
-        ready.map_err(|error| self.failure(&format!("does not boot: {error}")))
+        ready.map_err(|error| {
+            let stands = self.stands();
+            self.failure(&format!("does not boot: {error}\n{stands}"))
+        })
+    }
+
+    /// Where its processors are, and a second later, as QEMU's monitor says.
+    fn stands(&mut self) -> String {
+        let command = serde_json::json!({"command-line": "info registers -a"});
+        let mut ask = || match self.qmp.execute("human-monitor-command", &command) {
+            Ok(said) => {
+                let said = said.as_str().unwrap_or_default().to_owned();
+                let wanted =
+                    |line: &&str| ["CPU#", "RIP=", "EIP="].iter().any(|w| line.contains(w));
+                said.lines().filter(wanted).collect::<Vec<_>>().join("\n")
+            }
+            Err(error) => error.to_string(),
+        };
+        let before = ask();
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        format!("its processors are at\n{before}\nand a second later at\n{}", ask())
     }
 
     /// The process.

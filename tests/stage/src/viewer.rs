@@ -68,6 +68,12 @@ impl Viewer {
         Ok(Self { child: Child::spawn(name, PACKAGE, command, dir)? })
     }
 
+    /// What prints such lines as the program does, and ends as it does.
+    #[must_use]
+    pub fn of(child: Child) -> Self {
+        Self { child }
+    }
+
     /// Waits for statistics that `enough` is content with.
     ///
     /// # Errors
