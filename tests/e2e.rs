@@ -23,6 +23,8 @@ mod flips;
 mod fresh;
 #[path = "e2e/gpu.rs"]
 mod gpu;
+#[path = "e2e/gst.rs"]
+mod gst;
 #[path = "e2e/input.rs"]
 mod input;
 #[path = "e2e/linux.rs"]
@@ -126,6 +128,12 @@ const TESTS: &[Test] = &[
     test("gpu_demo_in_place_is_whole_and_newest", demo::in_place_drawn),
     test("gpu_demo_punch_is_whole_and_newest", demo::punch_drawn),
     test("gpu_demo_resize_is_whole_and_newest", demo::resize_drawn),
+    test("gst_waylandsink_copies_nothing_and_forces_nothing", gst::waylandsink),
+    test("gst_recording_by_x264_is_whole_and_in_time", gst::x264),
+    test("gst_recording_by_vp8_is_whole_and_in_time", gst::vp8),
+    test("gst_changes_of_mode_leave_nothing", gst::mode_changes),
+    test("gst_nothing_is_left_alive", gst::leaks),
+    test("gst_refusals_are_said", gst::refusals),
     test("still_firmware_text_gl_on", stills::firmware_gl_on),
     test("still_firmware_text_gl_off", stills::firmware_gl_off),
     test("still_boot_sector_gl_on", stills::paint_gl_on),
@@ -151,6 +159,8 @@ const TESTS: &[Test] = &[
     linux("flips_are_whole_and_never_go_back_in_dumps", flips::dumps),
     linux("flips_are_whole_and_never_go_back_in_screenshots", flips::screenshots),
     linux("flips_direct_copy_nothing_and_force_nothing", flips::direct),
+    long("gst_linux_flips_are_shown_from_their_own_memory", gst::linux::flips),
+    long("gst_linux_screen_becomes_a_picture", gst::linux::snapshot),
     linux("a_change_of_mode_is_followed", linux::mode),
     linux("a_change_of_mode_is_followed_while_viewing", linux::mode_while_viewing),
     linux("desktop_resized_window_changes_the_guests_mode", sizes::follows),
@@ -169,9 +179,10 @@ const TESTS: &[Test] = &[
     linux("input_view_only_passes_nothing", input::keyboard::view_only),
     long("input_keys_are_the_same_on_a_ps2_keyboard", input::keyboard::ps2),
     long("sound_of_the_guests_speaker_is_heard", sound::beep),
-    long("sound_of_the_users_is_recorded_with_microphone", sound::microphone),
-    long("clipboard_of_the_guest_goes_to_the_desktop", clipboard::to_the_host),
-    long("clipboard_goes_both_ways_through_a_real_qemu", clipboard::real::both_ways),
+    test("sound_of_the_guests_speaker_is_recorded_by_gstreamer", sound::record),
+    test("sound_of_the_users_is_recorded_with_microphone", sound::microphone),
+    test("clipboard_of_the_guest_goes_to_the_desktop", clipboard::to_the_host),
+    test("clipboard_goes_both_ways_through_a_real_qemu", clipboard::real::both_ways),
     long("still_linux_gl_on_without_blob", linux::long_gl_on),
     long("still_linux_gl_off_blob", linux::long_gl_off_blob),
     long("still_linux_gl_off_without_blob", linux::long_gl_off),

@@ -24,10 +24,11 @@ use crate::stills::{bus, soon};
 /// Small and slow: all is emulated. The output of the compositor is as large.
 const SIZE: Size = Size { width: 320, height: 240 };
 const FPS: u32 = 10;
-/// Most that an ack may take beyond its deadline.
-const BEYOND: Duration = Duration::from_millis(100);
+/// Most that an ack may take beyond its deadline. Where all is emulated the viewer itself may have to wait for a
+/// processor; the tests that tell the machine the time know it to the millisecond.
+const BEYOND: Duration = Duration::from_secs(1);
 /// An ack deadline that comes only when something is wrong, also where all is emulated.
-const CALM: u64 = 900;
+pub(crate) const CALM: u64 = 900;
 /// Most pictures that may be torn because an ack was forced before them.
 const TORN_MAX: u32 = 5;
 /// Pictures in which what is stale has to be seen, where nothing prevents it.
@@ -44,7 +45,7 @@ fn time() -> Duration {
 }
 
 /// A picture of the screen.
-enum Shot {
+pub(crate) enum Shot {
     /// One frame, so many behind what was acked.
     Whole(u32),
     /// The guest is dark.
@@ -54,18 +55,18 @@ enum Shot {
 }
 
 /// A demo at a socket, and who looks at it.
-struct Scene {
+pub(crate) struct Scene {
     demo: Demo,
-    uri: String,
-    weston: Weston,
+    pub(crate) uri: String,
+    pub(crate) weston: Weston,
     bus: Bus,
-    dir: Arc<RunDir>,
+    pub(crate) dir: Arc<RunDir>,
     /// The newest frame on the screen so far.
     newest: u32,
 }
 
 impl Scene {
-    fn new(mode: Mode, freshness: bool) -> Result<Self> {
+    pub(crate) fn new(mode: Mode, freshness: bool) -> Result<Self> {
         let (dir, bus) = bus()?;
         let socket = dir.path().join("demo.sock");
         let settings = Settings { mode, size: SIZE, fps: FPS, freshness, ..Settings::default() };
@@ -97,7 +98,7 @@ impl Scene {
     }
 
     /// What the compositor shows now.
-    fn screenshot(&mut self) -> Result<Shot> {
+    pub(crate) fn screenshot(&mut self) -> Result<Shot> {
         let acked = self.demo.handle().progress().acked;
         let shot = self.weston.screenshot()?;
         match on_screen(&shot, &self.demo.handle().progress()) {
@@ -135,7 +136,7 @@ impl Scene {
         Ok(())
     }
 
-    fn keep(&self, image: &Image, what: &str) -> Error {
+    pub(crate) fn keep(&self, image: &Image, what: &str) -> Error {
         self.dir.keep();
         let path = self.dir.path().join("wrong.png");
         match picture::save(image, &path) {
@@ -145,7 +146,7 @@ impl Scene {
     }
 
     /// The demo has ended well.
-    fn finish(self) -> Result<Progress> {
+    pub(crate) fn finish(self) -> Result<Progress> {
         let progress = self.demo.handle().progress();
         self.demo.finish().map_err(say)?;
         Ok(progress)
@@ -177,9 +178,14 @@ fn on_screen(shot: &Image, progress: &Progress) -> std::result::Result<Seen, Mix
     Err(nearest)
 }
 
-/// Whether nothing is on the screen.
+/// Whether nothing is on the screen, but for what the viewer may say in its middle of a guest that is dark for long. A
+/// guest's picture is nowhere of one colour.
 fn is_dark(shot: &Image) -> bool {
-    shot.pixels().iter().all(|pixel| *pixel == shot.pixels()[0])
+    let row = shot.width() as usize;
+    let (pixels, first) = (shot.pixels(), shot.pixels()[0]);
+    let sides = pixels.chunks_exact(row).flat_map(|row| [row[0], row[row.len() - 1]]);
+    let ends = pixels[..row].iter().chain(&pixels[pixels.len() - row..]).copied();
+    ends.chain(sides).all(|pixel| pixel == first)
 }
 
 /// Fails unless every update was acked in time, as the last figures say.

@@ -13,12 +13,12 @@ use crate::stills::soon;
 /// How long after a flip's event the guest draws into the other buffer, in milliseconds.
 const HOLD_MS: u32 = 1000;
 
-fn flip() -> Command {
+pub(crate) fn flip() -> Command {
     Command::Flip { frames: 0, hold_ms: HOLD_MS }
 }
 
 /// Fails unless each picture is whole and none older than the one before, and they move.
-fn forward(numbers: &[u32]) -> Result<()> {
+pub(crate) fn forward(numbers: &[u32]) -> Result<()> {
     let moved = numbers.first() < numbers.last();
     if numbers.is_sorted() && moved {
         return Ok(());

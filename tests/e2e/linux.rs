@@ -33,7 +33,16 @@ enum Shared {
 
 static SHARED: OnceLock<Mutex<Shared>> = OnceLock::new();
 
+/// Boots one; a second time where that fails: emulated, a kernel now and then stands still before it has come to
+/// anything that is tested here.
 fn boot(gl: bool, blob: bool) -> Result<Linux> {
+    boot_once(gl, blob).or_else(|error| {
+        println!("the Linux guest is booted once more: {error}");
+        boot_once(gl, blob)
+    })
+}
+
+fn boot_once(gl: bool, blob: bool) -> Result<Linux> {
     let (dir, bus) = bus()?;
     let mut setup = Setup::new("linux", Guest::Linux(None)).on(&bus).gl(gl).blob(blob).heads(2);
     // Besides the keyboard and the mouse that a PC has: what the tests of input want.

@@ -1,6 +1,6 @@
 #!/bin/sh
 # First process of the machine: mounts what a system has, runs /rig/command, says how it ended, and powers off.
-export PATH=/fanlight/target/rig/debug:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH=/fanlight/target/rig/debug:/fanlight/target/rig/debug/examples:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev

@@ -48,13 +48,15 @@ enum Verb {
         #[arg(long)]
         chroot: bool,
     },
-    /// Build this checkout in the root: the program, the guests, the end-to-end tests
-    #[command(after_help = "Example:\n  cargo rig build && cargo rig vm -- fanlight doctor")]
+    /// Build this checkout in the root: the program, the GStreamer plugin, the guests, the end-to-end tests
+    #[command(
+        after_help = "Examples:\n  cargo rig build && cargo rig vm -- fanlight doctor\n  cargo rig build && cargo rig vm -- gst-inspect-1.0 fanlight"
+    )]
     Build,
     /// Boot the VM, run a command in this folder of the checkout, give its output and its exit status
     ///
-    /// The checkout is at /fanlight there, and its programs are on the path once `cargo rig build` made them. Exit status 124 means that the time was over, 125 that the rig
-    /// itself failed.
+    /// The checkout is at /fanlight there, its programs are on the path and GStreamer finds its plugin, once `cargo rig build` made them. Exit status 124 means that the
+    /// time was over, 125 that the rig itself failed.
     #[command(
         after_help = "Examples:\n  cargo rig vm -- ls -l /dev/udmabuf /dev/dri\n  cargo rig vm --timeout 60 -- sh -c 'uname -r; exit 7'"
     )]
@@ -73,10 +75,10 @@ enum Verb {
         #[arg(long, value_name = "DIR", default_value = "out/demo")]
         out: PathBuf,
     },
-    /// Run all tests: checks of the code and unit tests here, end-to-end tests in the VM
+    /// Run all tests: checks of the code and unit tests here, those of the plugin in the root, end-to-end tests in the VM
     #[command(
         after_help = "Examples:\n  cargo rig test\n  cargo rig test dump\n  cargo rig test --long\n\n\
-        The checks are called fmt, clippy and doc. The last line says: N passed, N failed, N skipped."
+        The checks are called fmt, clippy and doc, those of the plugin clippy-plugin and doc-plugin. The last line says: N passed, N failed, N skipped."
     )]
     Test {
         /// Soaks and more guests too

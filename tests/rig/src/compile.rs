@@ -4,10 +4,12 @@ use crate::cache;
 use crate::crates;
 use crate::error::{Context as _, Error, Result};
 use crate::machine::CHECKOUT;
+use crate::plugin;
 use crate::progress::{self, Log};
 use crate::sandbox::Sandbox;
 use serde_json::Value;
 use std::env;
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -36,24 +38,24 @@ pub(crate) struct Product {
     pub(crate) manifest: String,
 }
 
-/// Builds the program, the guests, the stage and the end-to-end tests, and lets the stage prepare the guests' images.
+/// Builds the program, the plugin, the guests, the stage and the end-to-end tests, and lets the stage prepare the guests' images.
 pub(crate) fn build(root: &Path) -> Result<Built> {
     let log = Log::new("build")?;
-    let cargo = Chroot::new(root)?;
-    cargo.fetch(&log)?;
-    crates::lend(root, &cargo.toolchain, &log)?;
+    let cargo = Chroot::ready(root, &log)?;
     // In one go, and whatever for: what the tests need gives crates more features, and a second go would build them again.
     let mut arguments = vec!["build", "--package", "fanlight", "--package", "fanlight-stage"];
     arguments.extend(["--features", FEATURES, "--bins", "--test", "e2e"]);
     let what = "building fanlight, the stage and the end-to-end tests";
     let messages = cargo.run(what, &arguments, &[], &log)?;
-    crates::keep(root, &cargo.toolchain, &messages, &log)?;
+    // By itself, with the features that it has when it is installed.
+    let of_the_plugin = plugin::build(&cargo, &log)?;
+    crates::keep(root, &cargo.toolchain, &[&messages, &of_the_plugin], &log)?;
     let products = products(&messages);
     let guests = ["build", "--package", "fanlight-guests", "--target", GUEST_TARGET];
     let linked_in = [("RUSTFLAGS", "-C target-feature=+crt-static")];
     cargo.run("building the guests' programs", &guests, &linked_in, &log)?;
     let stage = format!("{CHECKOUT}/target/rig/debug/stage");
-    let mut command = cargo.sandbox.command(&cargo.variables(), [&stage, "prepare"]);
+    let mut command = cargo.command(&cargo.variables(), [&stage, "prepare"]);
     progress::step("preparing the guests' images", &mut command, &log)?;
     log.discard();
     let e2e = products.into_iter().find(|product| product.test && product.name == "e2e");
@@ -68,10 +70,11 @@ pub(crate) fn build_benches(root: &Path) -> Result<Vec<String>> {
     let arguments =
         ["bench", "--package", "fanlight", "--bench", "*", "--no-run", "--features", FEATURES];
     let messages = cargo.run("building the benches", &arguments, &[], &log)?;
+    let of_the_plugin = plugin::build_bench(&cargo, &log)?;
     log.discard();
     // The program is built too, because a bench might want to start it.
-    let benches = products(&messages).into_iter().filter(|product| product.test);
-    Ok(benches.map(|product| product.executable).collect())
+    let benches = products(&messages).into_iter().chain(products(&of_the_plugin));
+    Ok(benches.filter(|product| product.test).map(|product| product.executable).collect())
 }
 
 /// Builds the program that the self-check runs in the VM.
@@ -85,12 +88,12 @@ pub(crate) fn build_selfcheck(root: &Path, log: &Log) -> Result<()> {
 /// Cargo in the root.
 #[derive(Debug)]
 pub(crate) struct Chroot {
-    pub(crate) sandbox: Sandbox,
+    sandbox: Sandbox,
     toolchain: PathBuf,
 }
 
 impl Chroot {
-    pub(crate) fn new(root: &Path) -> Result<Self> {
+    fn new(root: &Path) -> Result<Self> {
         let checkout = cache::checkout()?;
         cache::target()?;
         let toolchain = toolchain()?;
@@ -99,6 +102,42 @@ impl Chroot {
             .bind(&cargo_home()?, "/cargo")
             .bind_read_only(&toolchain, "/toolchain");
         Ok(Self { sandbox, toolchain })
+    }
+
+    /// With the crates that it needs, and those that others have built.
+    pub(crate) fn ready(root: &Path, log: &Log) -> Result<Self> {
+        let cargo = Self::new(root)?;
+        cargo.fetch(log)?;
+        crates::lend(root, &cargo.toolchain, log)?;
+        Ok(cargo)
+    }
+
+    /// A program of the toolchain, as the chroot sees it; none where the toolchain hasn't it.
+    pub(crate) fn tool(&self, name: &str) -> Option<String> {
+        let there = self.toolchain.join("bin").join(name).exists();
+        there.then(|| format!("/toolchain/bin/{name}"))
+    }
+
+    /// A command in the checkout.
+    pub(crate) fn command<S: AsRef<OsStr>>(
+        &self,
+        variables: &[(&str, &str)],
+        argv: impl IntoIterator<Item = S>,
+    ) -> Command {
+        self.command_in(CHECKOUT, variables, argv)
+    }
+
+    /// A command in a folder of the chroot's.
+    pub(crate) fn command_in<S: AsRef<OsStr>>(
+        &self,
+        folder: &str,
+        variables: &[(&str, &str)],
+        argv: impl IntoIterator<Item = S>,
+    ) -> Command {
+        let enter = "cd \"$1\" && shift && exec \"$@\"";
+        let mut command = self.sandbox.command(variables, ["/bin/sh", "-c", enter, "sh", folder]);
+        command.args(argv);
+        command
     }
 
     pub(crate) fn variables(&self) -> Vec<(&'static str, &'static str)> {
@@ -121,7 +160,7 @@ impl Chroot {
     }
 
     /// Runs cargo in the chroot: what it says, as JSON lines.
-    fn run(
+    pub(crate) fn run(
         &self,
         what: &str,
         arguments: &[&str],
@@ -130,10 +169,10 @@ impl Chroot {
     ) -> Result<String> {
         let mut variables = self.variables();
         variables.extend(more);
-        let mut argv = vec!["/bin/sh", "-c", "cd /fanlight && exec cargo \"$@\"", "cargo"];
+        let mut argv = vec!["cargo"];
         argv.extend(arguments);
         argv.extend(["--locked", "--message-format=json-render-diagnostics"]);
-        let mut command = self.sandbox.command(&variables, argv);
+        let mut command = self.command(&variables, argv);
         progress::step_with_output(what, &mut command, log)
     }
 }
@@ -183,9 +222,9 @@ pub(crate) fn shell(root: &Path) -> Result<u8> {
     let term = env::var("TERM").unwrap_or_else(|_| "dumb".into());
     let mut variables = cargo.variables();
     variables.push(("TERM", &term));
-    let mut command =
-        cargo.sandbox.command(&variables, ["/bin/sh", "-c", "cd /fanlight && exec bash"]);
-    let status = command
+    variables.extend(plugin::ENVIRONMENT);
+    let status = cargo
+        .command(&variables, ["bash"])
         .status()
         .map_err(|error: io::Error| Error::new(format!("starting the shell: {error}")))?;
     Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(crate::error::FAILED))

@@ -43,8 +43,8 @@ pub(crate) fn lend(root: &Path, rustc: &Path, log: &Log) -> Result<()> {
 }
 
 /// Keeps what this checkout has built of the crates of others, if cargo's `messages` say that it was any.
-pub(crate) fn keep(root: &Path, rustc: &Path, messages: &str, log: &Log) -> Result<()> {
-    if !messages.lines().any(is_newly_built_crate) {
+pub(crate) fn keep(root: &Path, rustc: &Path, messages: &[&str], log: &Log) -> Result<()> {
+    if !messages.iter().flat_map(|some| some.lines()).any(is_newly_built_crate) {
         return Ok(());
     }
     let kept = place(root, rustc)?;

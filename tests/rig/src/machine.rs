@@ -4,6 +4,7 @@
 use crate::cache::{self, RunFolder};
 use crate::error::{Context as _, Error, Result};
 use crate::kvm::Accel;
+use crate::plugin;
 use crate::progress::{self, Log};
 use crate::sandbox::Sandbox;
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -72,6 +73,9 @@ impl Job {
             String::from("export HOME=/tmp/home LANG=C.UTF-8 XDG_RUNTIME_DIR=/run/user/0\n");
         // The machine's GPU has no 3D, so GL is llvmpipe's, and nothing needs to find that out by trying.
         script.push_str("export LIBGL_ALWAYS_SOFTWARE=1 GALLIUM_DRIVER=llvmpipe FANLIGHT_RIG=vm\n");
+        for (name, value) in plugin::ENVIRONMENT {
+            let _ = writeln!(script, "export {name}={value}");
+        }
         for (name, value) in &self.variables {
             let _ = writeln!(script, "export {name}={}", quote(value));
         }

@@ -12,6 +12,7 @@ mod error;
 mod host;
 mod kvm;
 mod machine;
+mod plugin;
 mod progress;
 mod recipe;
 mod root;

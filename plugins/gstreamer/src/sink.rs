@@ -1,0 +1,396 @@
+//! The pipeline as a sink of the session: the guest's memory, or a copy of it, becomes frames in the mailbox.
+
+mod import;
+mod ways;
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use fanlight::convert::cpu::{self, OUT_PIXEL, Readers, View};
+use fanlight::frame::{
+    CommitId, Damage, ImportId, Leds, Memory, Pointing, Size, StorageId, TARGETS, Transform,
+};
+use fanlight::port::{Buffer, Sink, SinkEvent};
+use fanlight::session::Present;
+use fanlight::sink::late::Late;
+
+use self::import::{Import, Target};
+pub(crate) use self::ways::{Downstream, Manner, Takes, Ways, Wish};
+use crate::caps::{self, Agreed, Picture};
+use crate::inbox::News;
+use crate::mailbox::{End, Frame, Kind};
+use crate::memory::Lendable;
+use crate::meta;
+use crate::settings::AckMode;
+
+/// A commit that somebody downstream has.
+#[derive(Debug)]
+struct Lent {
+    commit: CommitId,
+    import: Option<ImportId>,
+}
+
+/// The pipeline.
+#[derive(Debug)]
+pub(crate) struct GstSink {
+    ways: Ways,
+    manner: Manner,
+    imports: Vec<Import>,
+    targets: [Option<Target>; TARGETS],
+    readers: Readers,
+    paused: bool,
+    /// What the user was told last.
+    warned: Option<String>,
+    late: Option<Late>,
+    lent: Vec<Lent>,
+    /// Releases that are told when the deadline comes ([`AckMode::Deadline`]).
+    held_back: VecDeque<(Instant, CommitId)>,
+    drawn: Option<(CommitId, Instant)>,
+    /// What the last frame was of, if not a copy.
+    shown: Option<ImportId>,
+    events: VecDeque<SinkEvent>,
+    wishes: VecDeque<Wish>,
+}
+
+impl GstSink {
+    pub(crate) fn new(ways: Ways, manner: Manner) -> Self {
+        Self {
+            ways,
+            manner,
+            imports: Vec::new(),
+            targets: [const { None }; TARGETS],
+            readers: Readers::default(),
+            paused: true,
+            warned: None,
+            late: None,
+            lent: Vec::with_capacity(16),
+            held_back: VecDeque::with_capacity(16),
+            drawn: None,
+            shown: None,
+            // Until the pipeline plays.
+            events: VecDeque::from([SinkEvent::Hidden(true)]),
+            wishes: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn take_wish(&mut self) -> Option<Wish> {
+        self.wishes.pop_front()
+    }
+
+    pub(crate) fn set_present(&mut self, present: Present) {
+        self.manner.present = present;
+    }
+
+    /// When [`poll`](Sink::poll) has something though nothing happens.
+    pub(crate) fn due_in(&self) -> Option<Duration> {
+        let (at, _) = self.held_back.front()?;
+        Some(at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Readable when a copy that waits for its guest's driver can be made.
+    pub(crate) fn fence(&self) -> Option<OwnedFd> {
+        self.late.as_ref()?.fd()?.try_clone_to_owned().ok()
+    }
+
+    fn hear(&mut self, news: News) {
+        match news {
+            News::Returned(commit) => self.returned(commit),
+            // What is told when it is back, so that also a guest that draws in place waits for it.
+            News::Pushed(_) if self.manner.ack == AckMode::Release => {}
+            News::Pushed(commit) => {
+                self.events.push_back(SinkEvent::Presented(commit));
+                if self.manner.ack == AckMode::Push {
+                    self.events.push_back(SinkEvent::Released(commit));
+                }
+            }
+            News::Paused(paused) => {
+                self.paused = paused;
+                self.tell_hidden();
+            }
+            News::CapsChanged => self.takes_changed(),
+            News::Input(input) => self.events.push_back(SinkEvent::Input(input)),
+            News::Present(present) => self.wishes.push_back(Wish::Present(present)),
+            News::Stats(to) => self.wishes.push_back(Wish::Stats(to)),
+            News::Stop => self.events.push_back(SinkEvent::Closed(None)),
+        }
+    }
+
+    /// Frames are of no use while nobody takes them, or before it is known as what.
+    fn tell_hidden(&mut self) {
+        let hidden = self.paused || self.ways.downstream.get().is_none();
+        self.events.push_back(SinkEvent::Hidden(hidden));
+    }
+
+    /// Downstream takes something else than before.
+    fn takes_changed(&mut self) {
+        self.tell_hidden();
+        self.events.push_back(SinkEvent::OffersChanged);
+        let Some(takes) = self.ways.downstream.get() else { return };
+        for import in &mut self.imports {
+            if !import.agreed.again(&takes.caps) {
+                let reason = format!("downstream now takes {}", takes.caps);
+                self.events.push_back(SinkEvent::Refused { import: import.id, reason });
+            }
+        }
+        for target in self.targets.iter_mut().flatten() {
+            target.agreed = None;
+        }
+    }
+
+    /// A memory came back: its import's last commit is released when none of that import's is out.
+    fn returned(&mut self, commit: CommitId) {
+        let Some(at) = self.lent.iter().position(|lent| lent.commit == commit) else { return };
+        let Lent { import, .. } = self.lent.remove(at);
+        let out = |lent: &Lent| import.is_some() && lent.import == import;
+        // An import that is shown again in place counts as one reader: until the last is back.
+        if self.lent.iter().any(out) {
+            return;
+        }
+        if self.manner.ack == AckMode::Release {
+            self.events.push_back(SinkEvent::Presented(commit));
+        }
+        if self.manner.ack == AckMode::Deadline && import.is_some() {
+            self.held_back.push_back((Instant::now() + self.manner.ack_deadline, commit));
+        } else {
+            self.events.push_back(SinkEvent::Released(commit));
+        }
+    }
+
+    /// What downstream would take an import as.
+    fn agree(&self, buffer: &Buffer, takes: &Takes) -> Result<Agreed, String> {
+        let Buffer { storage, layout, visible, transform, .. } = buffer;
+        if !matches!(storage.memory, Memory::DmaBuf { .. }) {
+            return Err("it is no dma-buf".to_owned());
+        }
+        if storage.fds.len() != 1 {
+            return Err("its planes lie in several dma-bufs".to_owned());
+        }
+        if *transform == Transform::Flipped && self.manner.present != Present::Direct {
+            return Err("it is upside down, which few elements look at (present=direct \
+                        passes it on with an image-orientation tag)"
+                .to_owned());
+        }
+        let picture = Picture::direct(layout, visible, *transform)
+            .ok_or("only a part of it is visible, and its rows don't lie one after the other")?;
+        let offers = caps::direct(layout, picture.size, self.manner.rate);
+        let agreed = Agreed::new(offers, &takes.caps).map_err(|offers| {
+            format!("downstream takes none of {offers}, it takes {}", takes.caps)
+        })?;
+        if !caps::is_dmabuf(&agreed.caps) && picture.has_gaps() && !takes.video_meta {
+            return Err("its rows have gaps, which downstream can't skip".to_owned());
+        }
+        Ok(agreed)
+    }
+
+    fn drawn_at(&mut self, commit: CommitId) -> Instant {
+        let drawn = self.drawn.take_if(|(of, _)| *of == commit);
+        drawn.map_or_else(Instant::now, |(_, at)| at)
+    }
+
+    fn push(&mut self, frame: Frame, import: Option<ImportId>) {
+        let commit = frame.commit;
+        // Until its turn comes it may wait longer than a sink that is stuck.
+        let paced = self.manner.paced || caps::fixed_rate(&frame.agreed.caps).is_some();
+        self.lent.push(Lent { commit, import });
+        self.ways.mailbox.push(frame);
+        if paced {
+            self.events.push_back(SinkEvent::Presented(commit));
+        }
+    }
+
+    /// Nothing could be shown: as if it had been, and were over.
+    fn skip(&mut self, commit: CommitId) {
+        self.events.push_back(SinkEvent::Presented(commit));
+        self.events.push_back(SinkEvent::Released(commit));
+    }
+
+    fn copy_now(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
+        let done = match self.copy_into(target, buffer, damage) {
+            Ok(bytes) => SinkEvent::Copied { target, bytes },
+            Err(reason) => {
+                self.warn(&reason);
+                SinkEvent::CopyFailed { target, reason }
+            }
+        };
+        self.events.push_back(done);
+    }
+
+    /// Tells the user why frames are missing; once, because each frame may.
+    fn warn(&mut self, reason: &str) {
+        if self.warned.as_deref() == Some(reason) {
+            return;
+        }
+        self.warned = Some(reason.to_owned());
+        if let Some(element) = self.ways.element.upgrade() {
+            gst::element_warning!(
+                element,
+                gst::StreamError::Failed,
+                ("the guest's picture can't be copied: {reason}")
+            );
+        }
+    }
+
+    fn copy_into(&mut self, target: u8, buffer: &Buffer, damage: &Damage) -> Result<u64, String> {
+        let Buffer { storage, layout, visible, transform, .. } = buffer;
+        let view = View { layout: *layout, visible: *visible, transform: *transform };
+        let reader = self.readers.of(storage).map_err(|error| error.to_string())?;
+        let size = view.size();
+        let stride = size.width as usize * OUT_PIXEL;
+        let bytes = stride * size.height as usize;
+        let place = &mut self.targets[usize::from(target)];
+        if place.as_ref().is_none_or(|target| target.size != size) {
+            let memory = Lendable::bytes(bytes, &self.ways.inbox)
+                .map_err(|error| format!("the system has no memory for a copy ({error})"))?;
+            *place = Some(Target { size, memory, agreed: None });
+        }
+        let memory = &place.as_ref().expect("made above").memory;
+        let copied = memory.write(|pixels| cpu::copy(reader, &view, damage, pixels, stride));
+        copied.ok_or("downstream still has the copy")?.map_err(|error| error.to_string())
+    }
+}
+
+impl Sink for GstSink {
+    fn fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.ways.inbox.as_fd())
+    }
+
+    fn poll(&mut self) -> Option<SinkEvent> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Some(event);
+            }
+            if let Some(Late { target, buffer, damage }) = self.late.take_if(|late| late.is_due()) {
+                self.copy_now(target, &buffer, &damage);
+            } else if let Some((_, commit)) =
+                self.held_back.pop_front_if(|(at, _)| *at <= Instant::now())
+            {
+                self.events.push_back(SinkEvent::Released(commit));
+            } else if let Some(news) = self.ways.inbox.take() {
+                self.hear(news);
+                if !self.wishes.is_empty() {
+                    return Some(SinkEvent::Wanted);
+                }
+            } else {
+                return None;
+            }
+        }
+    }
+
+    fn flush(&mut self) {}
+
+    fn import(&mut self, import: ImportId, buffer: &Buffer) {
+        let takes =
+            self.ways.downstream.get().ok_or_else(|| "downstream is not known yet".to_owned());
+        let answer = match takes.and_then(|takes| self.agree(buffer, &takes)) {
+            Ok(agreed) => {
+                let size = Size { width: buffer.visible.width, height: buffer.visible.height };
+                let memories = Vec::new();
+                self.imports.retain(|known| known.id != import);
+                self.imports.push(Import { id: import, memories, agreed, size, last: 0 });
+                SinkEvent::Imported(import)
+            }
+            Err(reason) => SinkEvent::Refused { import, reason },
+        };
+        self.events.push_back(answer);
+    }
+
+    fn show(&mut self, commit: CommitId, import: ImportId, buffer: &Buffer, damage: &Damage) {
+        let drawn = self.drawn_at(commit);
+        let picture = Picture::direct(&buffer.layout, &buffer.visible, buffer.transform);
+        let known = self.imports.iter_mut().find(|known| known.id == import);
+        let (Some(picture), Some(known)) = (picture, known) else { return self.skip(commit) };
+        if known.size != picture.size {
+            // Another part of the same memory is visible now.
+            let takes = self.ways.downstream.get();
+            let offers = caps::direct(&buffer.layout, picture.size, self.manner.rate);
+            let agreed = takes.and_then(|takes| Agreed::new(offers, &takes.caps).ok());
+            let Some(agreed) = agreed else { return self.skip(commit) };
+            (known.agreed, known.size) = (agreed, picture.size);
+        }
+        let agreed = known.agreed.clone();
+        let again = self.shown == Some(import);
+        let inbox = &self.ways.inbox;
+        let memory = known.lend(commit, again, || {
+            let fd = buffer.storage.fds.first()?.try_clone().ok()?;
+            Lendable::dmabuf(fd, usize::try_from(buffer.storage.size).ok()?, inbox)
+        });
+        self.shown = Some(import);
+        let Some(memory) = memory else { return self.skip(commit) };
+        let damage = meta::visible(damage, &buffer.visible, Transform::Normal);
+        let buffer = buffer.id;
+        let (copied, ready) = (false, Instant::now());
+        let frame = Frame { memory, agreed, picture, copied, commit, buffer, damage, drawn, ready };
+        self.push(frame, Some(import));
+    }
+
+    fn copy(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
+        self.late = Late::new(target, buffer, damage);
+        if self.late.is_none() {
+            self.copy_now(target, buffer, damage);
+        }
+    }
+
+    fn show_copy(&mut self, commit: CommitId, target: u8, buffer: &Buffer, damage: &Damage) {
+        let drawn = self.drawn_at(commit);
+        let known = self.targets[usize::from(target)].as_mut();
+        let Some(target) = known else { return self.skip(commit) };
+        let picture = Picture::copied(target.size);
+        if target.agreed.is_none() {
+            let Some(takes) = self.ways.downstream.get() else { return self.skip(commit) };
+            match Agreed::new(caps::copied(target.size, self.manner.rate), &takes.caps) {
+                Ok(agreed) => target.agreed = Some(agreed),
+                Err(offers) => {
+                    let wanted = &takes.caps;
+                    let what = format!(
+                        "the guest's picture is given as {offers}, but downstream takes {wanted}: \
+                         videoconvert and videoscale behind this element make it what is wanted"
+                    );
+                    self.ways.mailbox.end(End::Failed(Kind::Format, what, String::new()));
+                    return self.skip(commit);
+                }
+            }
+        }
+        let Some(agreed) = target.agreed.clone() else { return self.skip(commit) };
+        let Some(memory) = target.memory.lend(commit) else { return self.skip(commit) };
+        self.shown = None;
+        let damage = meta::visible(damage, &buffer.visible, buffer.transform);
+        let buffer = buffer.id;
+        let (copied, ready) = (true, Instant::now());
+        let frame = Frame { memory, agreed, picture, copied, commit, buffer, damage, drawn, ready };
+        self.push(frame, None);
+    }
+
+    fn drawn(&mut self, commit: CommitId, at: Instant) {
+        self.drawn = Some((commit, at));
+    }
+
+    fn blank(&mut self) {
+        if let Some(cleared) = self.ways.mailbox.clear() {
+            self.events.push_back(SinkEvent::Presented(cleared));
+        }
+    }
+
+    fn forget(&mut self, storage: StorageId) {
+        self.imports.retain(|import| import.id.storage != storage);
+        self.readers.forget(storage);
+    }
+
+    fn set_cursor(&mut self, cursor: Option<&fanlight::frame::Cursor>) {
+        self.ways.cursors.set(cursor);
+        self.ways.mailbox.cursor_moved();
+    }
+
+    fn move_cursor(&mut self, x: i32, y: i32, visible: bool) {
+        self.ways.cursors.move_to(x, y, visible);
+        self.ways.mailbox.cursor_moved();
+    }
+
+    fn set_pointing(&mut self, pointing: Pointing) {
+        self.ways.habits.set_pointing(pointing);
+    }
+
+    fn set_leds(&mut self, leds: Option<Leds>) {
+        self.ways.habits.set_caps(leds.is_some_and(|leds| leds.caps));
+    }
+}

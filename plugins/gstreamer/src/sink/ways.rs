@@ -1,0 +1,72 @@
+//! What the sink and the element have between them.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fanlight::session::Present;
+use gst::glib;
+
+use crate::caps::Rate;
+use crate::cursor::Cursors;
+use crate::inbox::Inbox;
+use crate::mailbox::Mailbox;
+use crate::navigation::Habits;
+use crate::settings::AckMode;
+
+/// What downstream takes, as it was when somebody last asked.
+#[derive(Debug, Default)]
+pub(crate) struct Downstream(Mutex<Option<Takes>>);
+
+/// What downstream takes.
+#[derive(Clone, Debug)]
+pub(crate) struct Takes {
+    pub(crate) caps: gst::Caps,
+    /// Whether it looks where rows begin and end (`GstVideoMeta`) in memory that has no feature of its own.
+    pub(crate) video_meta: bool,
+}
+
+impl Downstream {
+    pub(crate) fn get(&self) -> Option<Takes> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether that is another than before.
+    pub(crate) fn set(&self, takes: Takes) -> bool {
+        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let same = now.as_ref().is_some_and(|now| {
+            now.video_meta == takes.video_meta && now.caps.is_strictly_equal(&takes.caps)
+        });
+        *now = Some(takes);
+        !same
+    }
+}
+
+/// What the sink and the element share.
+#[derive(Clone, Debug)]
+pub(crate) struct Ways {
+    pub(crate) inbox: Arc<Inbox>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) downstream: Arc<Downstream>,
+    pub(crate) cursors: Arc<Cursors>,
+    pub(crate) habits: Arc<Habits>,
+    /// Whose name is on messages to the user.
+    pub(crate) element: glib::WeakRef<gst::Element>,
+}
+
+/// How frames are made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Manner {
+    pub(crate) rate: Rate,
+    pub(crate) ack: AckMode,
+    pub(crate) present: Present,
+    pub(crate) ack_deadline: Duration,
+    /// Frames may wait this long in the mailbox before that means that downstream is stuck.
+    pub(crate) paced: bool,
+}
+
+/// What the worker is told besides.
+#[derive(Debug)]
+pub(crate) enum Wish {
+    Present(Present),
+    Stats(std::sync::mpsc::SyncSender<Option<fanlight::session::Stats>>),
+}

@@ -1,0 +1,139 @@
+//! What the element and downstream agree on, and what is said when they can't.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use gst::prelude::*;
+use gst::subclass::prelude::*;
+use gst_base::prelude::*;
+use gst_video::{VideoMeta, VideoOverlayCompositionMeta};
+
+use super::imp::{FanlightSrc, LATENCY_MAX, Running};
+use crate::caps;
+use crate::inbox::News;
+use crate::log::CAT;
+use crate::mailbox::{End, Frame, Kind};
+use crate::sink::Takes;
+use crate::stream::Stream;
+
+impl FanlightSrc {
+    /// Asks what downstream takes, and tells the session.
+    pub(super) fn ask_downstream(&self, running: &Running) {
+        let pad = self.pad();
+        let template = pad.pad_template_caps();
+        let caps = pad.peer_query_caps(Some(&template));
+        let video_meta = running.ways.downstream.get().is_none_or(|takes| takes.video_meta);
+        if running.ways.downstream.set(Takes { caps, video_meta }) {
+            running.worker.tell(News::CapsChanged);
+        }
+    }
+
+    /// Makes the frame's caps the pipeline's, others of those that it is offered as where downstream wants others by now;
+    /// `false` where it takes none of them any more, and the frame is dropped.
+    pub(super) fn agree(
+        &self,
+        running: &Running,
+        stream: &mut Stream,
+        frame: &mut Frame,
+    ) -> Result<bool, gst::FlowError> {
+        let pad = self.pad();
+        if pad.needs_reconfigure() {
+            self.ask_downstream(running);
+            stream.caps = None;
+        }
+        if stream.caps.as_ref() == Some(&frame.agreed.caps) {
+            return Ok(true);
+        }
+        if let Some(takes) = running.ways.downstream.get()
+            && !takes.caps.can_intersect(&frame.agreed.caps)
+            && !frame.agreed.again(&takes.caps)
+        {
+            return Ok(false);
+        }
+        let caps = &frame.agreed.caps;
+        gst::info!(CAT, imp = self, "caps are now {caps}");
+        if pad.current_caps().as_ref() != Some(caps) && self.obj().set_caps(caps).is_err() {
+            if running.ways.mailbox.is_flushing() {
+                return Err(gst::FlowError::Flushing);
+            }
+            self.ask_downstream(running);
+            return Ok(false);
+        }
+        stream.caps = Some(caps.clone());
+        self.ask_allocation(running, stream, caps);
+        let takes_gaps = running.ways.downstream.get().is_none_or(|takes| takes.video_meta);
+        if !caps::is_dmabuf(caps) && frame.picture.has_gaps() && !takes_gaps {
+            return Ok(false);
+        }
+        if frame.picture.flipped != stream.flipped {
+            stream.flipped = frame.picture.flipped;
+            let orientation = if stream.flipped { "flip-rotate-180" } else { "rotate-0" };
+            let mut tags = gst::TagList::new();
+            let list = tags.get_mut().expect("nobody else has it");
+            list.add::<gst::tags::ImageOrientation>(&orientation, gst::TagMergeMode::Replace);
+            pad.push_event(gst::event::Tag::new(tags));
+        }
+        Ok(true)
+    }
+
+    /// Which metas downstream takes with these caps.
+    fn ask_allocation(&self, running: &Running, stream: &mut Stream, caps: &gst::Caps) {
+        let mut query = gst::query::Allocation::new(Some(caps), false);
+        let answered = self.pad().peer_query(&mut query);
+        let video_meta = answered && query.find_allocation_meta::<VideoMeta>().is_some();
+        let overlays = query.find_allocation_meta::<VideoOverlayCompositionMeta>().is_some();
+        stream.overlays = answered && overlays;
+        if let Some(takes) = running.ways.downstream.get() {
+            let plain = !caps::is_dmabuf(caps);
+            if plain && running.ways.downstream.set(Takes { video_meta, ..takes }) {
+                running.worker.tell(News::CapsChanged);
+            }
+        }
+    }
+
+    /// Notes how old a frame was when it went out: the least that the pipeline has to wait for any.
+    pub(super) fn took(&self, age: Duration) {
+        let age = gst::ClockTime::try_from(age).unwrap_or(LATENCY_MAX).min(LATENCY_MAX);
+        let known = gst::ClockTime::from_nseconds(self.latency.load(Ordering::Relaxed));
+        if age > known {
+            let more = (age + age / 4).min(LATENCY_MAX);
+            self.latency.store(more.nseconds(), Ordering::Relaxed);
+            gst::info!(CAT, imp = self, "latency is now {more}");
+            let message = gst::message::Latency::builder().src(&*self.obj()).build();
+            // Without a bus nobody wants to know.
+            let _ = self.obj().post_message(message);
+        }
+    }
+
+    pub(super) fn ended(&self, end: End) -> gst::FlowError {
+        let (kind, what, debug) = match end {
+            End::Eos => return gst::FlowError::Eos,
+            End::Failed(kind, what, debug) => (kind, what, debug),
+        };
+        match kind {
+            Kind::NotFound => {
+                gst::element_imp_error!(
+                    self,
+                    gst::ResourceError::NotFound,
+                    ("{what}"),
+                    ["{debug}"]
+                );
+            }
+            Kind::Open => {
+                gst::element_imp_error!(
+                    self,
+                    gst::ResourceError::OpenRead,
+                    ("{what}"),
+                    ["{debug}"]
+                );
+            }
+            Kind::Lost => {
+                gst::element_imp_error!(self, gst::ResourceError::Read, ("{what}"), ["{debug}"]);
+            }
+            Kind::Format => {
+                gst::element_imp_error!(self, gst::StreamError::Format, ("{what}"), ["{debug}"]);
+            }
+        }
+        gst::FlowError::Error
+    }
+}

@@ -1,0 +1,185 @@
+//! The session's thread: opens the virtual machine, runs its session, and opens it again where that is wanted.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use fanlight::session::{Options, Session, Stats};
+use fanlight::source::{self, Opened, Retry, SourceError, Uri};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use crate::inbox::News;
+use crate::log;
+use crate::mailbox::{End, Kind};
+use crate::settings::OnDisconnect;
+use crate::sink::{GstSink, Manner, Ways, Wish};
+
+/// How long somebody waits for figures: the session's thread never waits for anybody.
+const ANSWER: Duration = Duration::from_secs(1);
+
+/// Runs until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    ways: Ways,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Worker {
+    /// Starts; what becomes of it the mailbox says.
+    pub(crate) fn start(
+        uri: Uri,
+        options: source::Options,
+        on_disconnect: OnDisconnect,
+        ways: Ways,
+        manner: Manner,
+    ) -> std::io::Result<Self> {
+        let job = Job { uri, options, on_disconnect, ways: ways.clone(), manner };
+        let thread = thread::Builder::new().name("fanlight".to_owned()).spawn(move || job.run())?;
+        Ok(Self { ways, thread: Some(thread) })
+    }
+
+    pub(crate) fn tell(&self, news: News) {
+        self.ways.inbox.tell(news);
+    }
+
+    /// What the session did so far; `None` before it has one.
+    pub(crate) fn stats(&self) -> Option<Stats> {
+        let (to, answer) = mpsc::sync_channel(1);
+        self.tell(News::Stats(to));
+        answer.recv_timeout(ANSWER).ok().flatten()
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.tell(News::Stop);
+        if let Some(thread) = self.thread.take() {
+            // What it died of was printed.
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Job {
+    uri: Uri,
+    options: source::Options,
+    on_disconnect: OnDisconnect,
+    ways: Ways,
+    manner: Manner,
+}
+
+impl Job {
+    fn run(self) {
+        let _log = log::on_this_thread();
+        let inbox = Arc::clone(&self.ways.inbox);
+        let wake = Arc::new(move || inbox.wake());
+        let mut retry = Retry::open(self.uri.clone(), self.options, wake);
+        let Some(first) = self.first(&mut retry) else { return };
+        let mut config = Options::default().config;
+        config.ack_deadline = self.manner.ack_deadline;
+        config.first_grace = FIRST_FRAME_GRACE;
+        if self.manner.ack == crate::settings::AckMode::Deadline {
+            // Ours comes first; this one is for what is still read then.
+            config.ack_deadline += LATER;
+        }
+        let options = Options { present: self.manner.present, config };
+        let sink = GstSink::new(self.ways.clone(), self.manner);
+        let mut session = Session::new(first.source, sink, options);
+        while session.closed().is_none() {
+            let due = [retry.due_in(), session.sink().due_in()].into_iter().flatten().min();
+            let fence = session.sink().fence();
+            if let Err(error) = session.turn(due, fence.as_ref().map(OwnedFd::as_fd)) {
+                let what = "the system refuses to wait for the virtual machine".to_owned();
+                return self.ways.mailbox.end(End::Failed(Kind::Lost, what, error.to_string()));
+            }
+            while let Some(wish) = session.sink().take_wish() {
+                match wish {
+                    Wish::Present(present) => {
+                        session.sink().set_present(present);
+                        session.set_present(present);
+                    }
+                    Wish::Stats(to) => {
+                        // Who asked may have given up.
+                        let _ = to.send(Some(session.stats()));
+                    }
+                }
+            }
+            if let Some(reason) = session.lost()
+                && retry.is_up()
+            {
+                tracing::warn!(reason, "the virtual machine is gone");
+                match self.on_disconnect {
+                    OnDisconnect::Eos => self.ways.mailbox.end(End::Eos),
+                    OnDisconnect::Error => {
+                        let what = format!("the virtual machine is gone ({reason})");
+                        self.ways.mailbox.end(End::Failed(Kind::Lost, what, String::new()));
+                    }
+                    OnDisconnect::Reconnect => retry.lost(),
+                }
+            }
+            match retry.step() {
+                Some(Ok(Opened { source, .. })) => {
+                    tracing::info!("the virtual machine is back");
+                    session.reconnect(source);
+                }
+                Some(Err(error)) => tracing::info!(%error, "the virtual machine is not back yet"),
+                None => {}
+            }
+        }
+    }
+
+    /// Waits until the source is open; `None`: it can't be, or the element stops.
+    fn first(&self, retry: &mut Retry) -> Option<Opened> {
+        let mut later = Vec::new();
+        let opened = loop {
+            match retry.step() {
+                Some(Ok(opened)) => break opened,
+                Some(Err(error)) if self.on_disconnect == OnDisconnect::Reconnect => {
+                    tracing::info!(%error, "the virtual machine is not there yet");
+                }
+                Some(Err(error)) => {
+                    self.ways.mailbox.end(failure(&error));
+                    return None;
+                }
+                None => {}
+            }
+            while let Some(news) = self.ways.inbox.take() {
+                match news {
+                    News::Stop => return None,
+                    // There are none yet.
+                    News::Stats(to) => drop(to.send(None)),
+                    // Nobody is there who could get it.
+                    News::Input(_) => {}
+                    other => later.push(other),
+                }
+            }
+            let mut fds = [PollFd::new(&*self.ways.inbox, PollFlags::IN)];
+            let due = retry.due_in().and_then(|due| Timespec::try_from(due).ok());
+            // A signal is as good a reason to look as any.
+            let _ = poll(&mut fds, due.as_ref());
+        };
+        self.ways.inbox.put_back(later);
+        Some(opened)
+    }
+}
+
+/// How long what was found at the start waits for an update: a QEMU that nobody has watched may begin with something that
+/// isn't the guest's screen, and a picture of it would be that.
+const FIRST_FRAME_GRACE: Duration = Duration::from_millis(200);
+/// What an ack at the deadline may take before it counts as forced.
+const LATER: Duration = Duration::from_millis(20);
+
+/// What the user is told of why it can't be opened.
+fn failure(error: &SourceError) -> End {
+    let kind = match error {
+        SourceError::NoVm(_)
+        | SourceError::NoSuchVm { .. }
+        | SourceError::NoSuchConsole { .. }
+        | SourceError::NoGraphicConsole
+        | SourceError::NoDomain(_)
+        | SourceError::NoConsole(_) => Kind::NotFound,
+        _ => Kind::Open,
+    };
+    End::Failed(kind, error.to_string(), format!("{error:?}"))
+}
