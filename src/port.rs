@@ -259,6 +259,8 @@ pub enum SinkEvent {
     },
     /// What the sink takes has changed: what it refused may be tried again.
     OffersChanged,
+    /// The sink wants the newest frame once more, whole: whoever it passes frames on to is another now.
+    Redraw,
     /// Nothing reads this commit any more, nor an earlier one of the same import or target. Each
     /// commit is released at most once; one that was followed by another of the same need not be.
     Released(CommitId),

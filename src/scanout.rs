@@ -183,6 +183,7 @@ impl Machine {
             Input::OffersChanged(sink) => {
                 self.with_view(sink, |view, _| view.forget_refusals());
             }
+            Input::Redraw(sink) => self.with_view(sink, |view, _| view.redraw(now)),
             Input::Copied(sink, target, bytes) => self.copied(now, sink, target, bytes),
             Input::CopyFailed(sink, target) => {
                 self.with_view(sink, |view, _| view.copy_failed(target));

@@ -104,6 +104,8 @@ pub enum Input {
     Refused(SinkId, ImportId),
     /// The sink takes something else than before: what it refused may be tried again.
     OffersChanged(SinkId),
+    /// The sink wants the newest frame once more.
+    Redraw(SinkId),
     /// A copy into this target is complete.
     Copied(SinkId, u8, u64),
     /// A copy into this target can't be done.

@@ -360,6 +360,21 @@ fn three_buffers_in_turn_are_as_good_as_two() {
     assert_eq!(bench.mode(), (Mode::Direct, Why::Flips));
 }
 
+/// Without: who takes frames over from somebody else sees nothing of a still screen.
+#[test]
+fn what_is_shown_is_shown_once_more_when_that_is_wanted() {
+    for (present, shown) in [(Present::Direct, Did::Show(A)), (Present::Copy, Did::ShowCopy(A))] {
+        let mut bench = Bench::viewer(present);
+        bench.input(Input::Redraw(bench::SINK));
+        assert_eq!(bench.take(), []);
+        bench.scanout(A);
+        bench.present();
+        bench.take();
+        bench.input(Input::Redraw(bench::SINK));
+        assert_eq!(bench.take().last(), Some(&shown));
+    }
+}
+
 /// Without: what a compositor refused once is copied for ever, though it would take it by now.
 #[test]
 fn a_refusal_is_forgotten_when_the_offers_change() {

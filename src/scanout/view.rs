@@ -367,6 +367,13 @@ impl View {
         self.is_due(now) && self.uncopyable != Some(buffer)
     }
 
+    /// What is shown is wanted once more; what is due is as good.
+    pub(super) fn redraw(&mut self, now: Time) {
+        if self.committed.is_some() && self.copying.is_none() {
+            self.expect(Damage::Whole, now);
+        }
+    }
+
     fn seen_again(&mut self, now: Time) {
         if self.unseen && !self.is_hidden() {
             self.expect(Damage::Whole, now);

@@ -64,6 +64,7 @@ impl<K: Sink> Session<K> {
                 self.handle(Input::Refused(SINK, import));
             }
             SinkEvent::OffersChanged => self.handle(Input::OffersChanged(SINK)),
+            SinkEvent::Redraw => self.handle(Input::Redraw(SINK)),
             SinkEvent::Copied { target, bytes } => {
                 self.handle(Input::Copied(SINK, target, bytes));
             }

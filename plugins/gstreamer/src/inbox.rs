@@ -20,6 +20,10 @@ pub(crate) enum News {
     Paused(bool),
     /// Downstream takes something else than before.
     CapsChanged,
+    /// Downstream wants the newest frame, though it may have had it.
+    Redraw,
+    /// Whoever opens the source has something to tell.
+    Opened,
     /// How frames reach the pipeline from now on.
     Present(Present),
     /// Something was done downstream that concerns the guest.
@@ -59,8 +63,7 @@ impl Inbox {
         self.wake();
     }
 
-    /// Lets whoever waits look.
-    pub(crate) fn wake(&self) {
+    fn wake(&self) {
         // Where the counter is full the fd is readable.
         let _ = rustix::io::write(&self.fd, &1_u64.to_ne_bytes());
     }

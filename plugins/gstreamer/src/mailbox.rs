@@ -65,6 +65,8 @@ pub(crate) enum Taken {
     Frame(Frame),
     /// No frame, and it is time, or the cursor moved.
     Due,
+    /// Downstream takes something else, or is another.
+    Renegotiate,
     Flushing,
     End(End),
 }
@@ -81,6 +83,7 @@ struct State {
     frame: Option<Frame>,
     end: Option<End>,
     flushing: bool,
+    renegotiate: bool,
     cursor_moved: bool,
     overtaken: u64,
 }
@@ -143,6 +146,12 @@ impl Mailbox {
         self.news.notify_all();
     }
 
+    /// Whoever waits for a frame is to ask downstream what it takes.
+    pub(crate) fn renegotiate(&self) {
+        self.lock().renegotiate = true;
+        self.news.notify_all();
+    }
+
     /// How many frames were overtaken before anybody took them.
     pub(crate) fn overtaken(&self) -> u64 {
         self.lock().overtaken
@@ -159,6 +168,9 @@ impl Mailbox {
         let mut state = self.wait(times);
         if state.flushing {
             return Taken::Flushing;
+        }
+        if std::mem::take(&mut state.renegotiate) {
+            return Taken::Renegotiate;
         }
         if state.has_frame(times, Instant::now())
             && let Some(frame) = state.frame.take()
@@ -183,7 +195,8 @@ impl Mailbox {
             let now = Instant::now();
             // What came before the end is still of use.
             let ended = state.end.is_some() && state.frame.is_none();
-            if state.flushing || ended || state.has_frame(times, now) || state.is_due(times, now) {
+            let told = state.flushing || state.renegotiate || ended;
+            if told || state.has_frame(times, now) || state.is_due(times, now) {
                 return state;
             }
             state = match state.next(times) {

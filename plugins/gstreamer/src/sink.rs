@@ -9,14 +9,14 @@ use std::time::{Duration, Instant};
 
 use fanlight::convert::cpu::{self, OUT_PIXEL, Readers, View};
 use fanlight::frame::{
-    CommitId, Damage, ImportId, Leds, Memory, Pointing, Size, StorageId, TARGETS, Transform,
+    CommitId, Damage, ImportId, Leds, Memory, Pointing, StorageId, TARGETS, Transform,
 };
 use fanlight::port::{Buffer, Sink, SinkEvent};
 use fanlight::session::Present;
 use fanlight::sink::late::Late;
 
 use self::import::{Import, Target};
-pub(crate) use self::ways::{Downstream, Manner, Takes, Ways, Wish};
+pub(crate) use self::ways::{Manner, Takes, Ways, Wish};
 use crate::caps::{self, Agreed, Picture};
 use crate::inbox::News;
 use crate::mailbox::{End, Frame, Kind};
@@ -109,6 +109,8 @@ impl GstSink {
                 self.tell_hidden();
             }
             News::CapsChanged => self.takes_changed(),
+            News::Redraw => self.events.push_back(SinkEvent::Redraw),
+            News::Opened => self.wishes.push_back(Wish::Open),
             News::Input(input) => self.events.push_back(SinkEvent::Input(input)),
             News::Present(present) => self.wishes.push_back(Wish::Present(present)),
             News::Stats(to) => self.wishes.push_back(Wish::Stats(to)),
@@ -128,7 +130,7 @@ impl GstSink {
         self.events.push_back(SinkEvent::OffersChanged);
         let Some(takes) = self.ways.downstream.get() else { return };
         for import in &mut self.imports {
-            if !import.agreed.again(&takes.caps) {
+            if !import.suits(&takes) {
                 let reason = format!("downstream now takes {}", takes.caps);
                 self.events.push_back(SinkEvent::Refused { import: import.id, reason });
             }
@@ -157,8 +159,8 @@ impl GstSink {
         }
     }
 
-    /// What downstream would take an import as.
-    fn agree(&self, buffer: &Buffer, takes: &Takes) -> Result<Agreed, String> {
+    /// What downstream would take an import as, and of what picture.
+    fn agree(&self, buffer: &Buffer, takes: &Takes) -> Result<(Agreed, Picture), String> {
         let Buffer { storage, layout, visible, transform, .. } = buffer;
         if !matches!(storage.memory, Memory::DmaBuf { .. }) {
             return Err("it is no dma-buf".to_owned());
@@ -177,10 +179,10 @@ impl GstSink {
         let agreed = Agreed::new(offers, &takes.caps).map_err(|offers| {
             format!("downstream takes none of {offers}, it takes {}", takes.caps)
         })?;
-        if !caps::is_dmabuf(&agreed.caps) && picture.has_gaps() && !takes.video_meta {
+        if !takes.can_read(&agreed.caps, picture.has_gaps()) {
             return Err("its rows have gaps, which downstream can't skip".to_owned());
         }
-        Ok(agreed)
+        Ok((agreed, picture))
     }
 
     fn drawn_at(&mut self, commit: CommitId) -> Instant {
@@ -283,11 +285,11 @@ impl Sink for GstSink {
         let takes =
             self.ways.downstream.get().ok_or_else(|| "downstream is not known yet".to_owned());
         let answer = match takes.and_then(|takes| self.agree(buffer, &takes)) {
-            Ok(agreed) => {
-                let size = Size { width: buffer.visible.width, height: buffer.visible.height };
+            Ok((agreed, picture)) => {
+                let (id, size, gaps) = (import, picture.size, picture.has_gaps());
                 let memories = Vec::new();
                 self.imports.retain(|known| known.id != import);
-                self.imports.push(Import { id: import, memories, agreed, size, last: 0 });
+                self.imports.push(Import { id, memories, agreed, size, gaps, last: 0 });
                 SinkEvent::Imported(import)
             }
             Err(reason) => SinkEvent::Refused { import, reason },
@@ -304,9 +306,9 @@ impl Sink for GstSink {
             // Another part of the same memory is visible now.
             let takes = self.ways.downstream.get();
             let offers = caps::direct(&buffer.layout, picture.size, self.manner.rate);
-            let agreed = takes.and_then(|takes| Agreed::new(offers, &takes.caps).ok());
-            let Some(agreed) = agreed else { return self.skip(commit) };
-            (known.agreed, known.size) = (agreed, picture.size);
+            if takes.is_none_or(|takes| !known.show_part(&picture, offers, &takes)) {
+                return self.skip(commit);
+            }
         }
         let agreed = known.agreed.clone();
         let again = self.shown == Some(import);

@@ -23,6 +23,8 @@ pub(crate) struct Stream {
     pub(crate) flipped: bool,
     /// Downstream takes overlays.
     pub(crate) overlays: bool,
+    /// How many frames in a row it has refused.
+    pub(crate) refused: u32,
     /// The last frame, where it may be sent again.
     last: Option<Frame>,
     /// What timestamps of frames refer to.
@@ -119,6 +121,11 @@ impl Stream {
         frame.drawn = Instant::now();
         frame.ready = frame.drawn;
         Some(frame)
+    }
+
+    /// The last frame can't be sent any more.
+    pub(crate) fn repeat_nothing(&mut self) {
+        self.last = None;
     }
 
     /// A buffer of this frame. `now` is the running time.

@@ -61,6 +61,9 @@ impl Drop for Worker {
     }
 }
 
+/// What became of opening the source, and when there is something to do though nobody is woken.
+type Step = (Option<Result<Opened, SourceError>>, Option<Duration>);
+
 struct Job {
     uri: Uri,
     options: source::Options,
@@ -73,9 +76,9 @@ impl Job {
     fn run(self) {
         let _log = log::on_this_thread();
         let inbox = Arc::clone(&self.ways.inbox);
-        let wake = Arc::new(move || inbox.wake());
+        let wake = Arc::new(move || inbox.tell(News::Opened));
         let mut retry = Retry::open(self.uri.clone(), self.options, wake);
-        let Some(first) = self.first(&mut retry) else { return };
+        let Some(first) = self.first(|| (retry.step(), retry.due_in())) else { return };
         let mut config = Options::default().config;
         config.ack_deadline = self.manner.ack_deadline;
         config.first_grace = FIRST_FRAME_GRACE;
@@ -99,6 +102,8 @@ impl Job {
                         session.sink().set_present(present);
                         session.set_present(present);
                     }
+                    // Looked at below.
+                    Wish::Open => {}
                     Wish::Stats(to) => {
                         // Who asked may have given up.
                         let _ = to.send(Some(session.stats()));
@@ -129,11 +134,25 @@ impl Job {
         }
     }
 
-    /// Waits until the source is open; `None`: it can't be, or the element stops.
-    fn first(&self, retry: &mut Retry) -> Option<Opened> {
+    /// Waits until the source is open; `None`: it can't be, or the element stops. `step` says what became of opening it, and
+    /// when to look again at the latest.
+    fn first(&self, mut step: impl FnMut() -> Step) -> Option<Opened> {
         let mut later = Vec::new();
         let opened = loop {
-            match retry.step() {
+            while let Some(news) = self.ways.inbox.take() {
+                match news {
+                    News::Stop => return None,
+                    // There are none yet.
+                    News::Stats(to) => drop(to.send(None)),
+                    // Nobody is there who could get it.
+                    News::Input(_) => {}
+                    // It is looked at after this: what came between a look and this would wake nobody.
+                    News::Opened => {}
+                    other => later.push(other),
+                }
+            }
+            let (step, due) = step();
+            match step {
                 Some(Ok(opened)) => break opened,
                 Some(Err(error)) if self.on_disconnect == OnDisconnect::Reconnect => {
                     tracing::info!(%error, "the virtual machine is not there yet");
@@ -144,18 +163,8 @@ impl Job {
                 }
                 None => {}
             }
-            while let Some(news) = self.ways.inbox.take() {
-                match news {
-                    News::Stop => return None,
-                    // There are none yet.
-                    News::Stats(to) => drop(to.send(None)),
-                    // Nobody is there who could get it.
-                    News::Input(_) => {}
-                    other => later.push(other),
-                }
-            }
             let mut fds = [PollFd::new(&*self.ways.inbox, PollFlags::IN)];
-            let due = retry.due_in().and_then(|due| Timespec::try_from(due).ok());
+            let due = due.and_then(|due| Timespec::try_from(due).ok());
             // A signal is as good a reason to look as any.
             let _ = poll(&mut fds, due.as_ref());
         };
@@ -182,4 +191,42 @@ fn failure(error: &SourceError) -> End {
         _ => Kind::Open,
     };
     End::Failed(kind, error.to_string(), format!("{error:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inbox::Inbox;
+    use crate::mailbox::Taken;
+
+    /// Without: what is told between a look and the wait wakes nobody.
+    #[test]
+    fn what_becomes_of_opening_is_noticed_whenever_it_is_told() {
+        gst::init().unwrap();
+        let ways = Ways::new(Inbox::new().unwrap(), gst::glib::WeakRef::new());
+        let (inbox, mailbox) = (Arc::clone(&ways.inbox), Arc::clone(&ways.mailbox));
+        let (uri, options) = ("demo:".parse().unwrap(), source::Options::default());
+        let job = Job {
+            uri,
+            options,
+            on_disconnect: OnDisconnect::Error,
+            ways,
+            manner: Manner::default(),
+        };
+        let mut looks = 0;
+        let (ended, end) = mpsc::channel();
+        thread::spawn(move || {
+            let opened = job.first(|| {
+                looks += 1;
+                if looks > 1 {
+                    return (Some(Err(SourceError::NoGraphicConsole)), None);
+                }
+                inbox.tell(News::Opened);
+                (None, None)
+            });
+            ended.send(opened.is_none()).unwrap();
+        });
+        assert_eq!(end.recv_timeout(Duration::from_secs(30)), Ok(true));
+        assert!(matches!(mailbox.take(&Default::default()), Taken::End(_)));
+    }
 }

@@ -2,7 +2,8 @@
 
 use fanlight::frame::{CommitId, ImportId, Size};
 
-use crate::caps::Agreed;
+use super::Takes;
+use crate::caps::{Agreed, Picture};
 use crate::memory::Lendable;
 
 /// Memories of one import: sinks leave out a frame that comes in the memory of the one before, and hold two.
@@ -15,11 +16,25 @@ pub(super) struct Import {
     pub(super) agreed: Agreed,
     /// Of what is visible of it.
     pub(super) size: Size,
+    /// That part's rows don't lie one after the other.
+    pub(super) gaps: bool,
     /// Which memory was shown last.
     pub(super) last: usize,
 }
 
 impl Import {
+    /// Whether downstream still takes it, in whatever way.
+    pub(super) fn suits(&mut self, takes: &Takes) -> bool {
+        self.agreed.again(&takes.caps) && takes.can_read(&self.agreed.caps, self.gaps)
+    }
+
+    /// Another part of it is visible now: whether downstream takes that too.
+    pub(super) fn show_part(&mut self, part: &Picture, offers: gst::Caps, takes: &Takes) -> bool {
+        let Ok(agreed) = Agreed::new(offers, &takes.caps) else { return false };
+        (self.agreed, self.size, self.gaps) = (agreed, part.size, part.has_gaps());
+        takes.can_read(&self.agreed.caps, self.gaps)
+    }
+
     /// A memory of this import for the next frame. Sinks leave out a frame that comes in the memory of the one before
     /// (`again`), and keep what they have imported with the memory: so another than that, and else the same again.
     pub(super) fn lend(

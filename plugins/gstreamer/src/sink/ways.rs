@@ -6,7 +6,7 @@ use std::time::Duration;
 use fanlight::session::Present;
 use gst::glib;
 
-use crate::caps::Rate;
+use crate::caps::{self, Rate};
 use crate::cursor::Cursors;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
@@ -23,6 +23,13 @@ pub(crate) struct Takes {
     pub(crate) caps: gst::Caps,
     /// Whether it looks where rows begin and end (`GstVideoMeta`) in memory that has no feature of its own.
     pub(crate) video_meta: bool,
+}
+
+impl Takes {
+    /// Whether rows can be read as they lie in frames of these caps, which downstream takes.
+    pub(crate) fn can_read(&self, caps: &gst::CapsRef, gaps: bool) -> bool {
+        !gaps || self.video_meta || caps::is_dmabuf(caps)
+    }
 }
 
 impl Downstream {
@@ -53,8 +60,21 @@ pub(crate) struct Ways {
     pub(crate) element: glib::WeakRef<gst::Element>,
 }
 
+impl Ways {
+    pub(crate) fn new(inbox: Inbox, element: glib::WeakRef<gst::Element>) -> Self {
+        Self {
+            inbox: Arc::new(inbox),
+            mailbox: Arc::default(),
+            downstream: Arc::default(),
+            cursors: Arc::default(),
+            habits: Arc::default(),
+            element,
+        }
+    }
+}
+
 /// How frames are made.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Manner {
     pub(crate) rate: Rate,
     pub(crate) ack: AckMode,
@@ -68,5 +88,7 @@ pub(crate) struct Manner {
 #[derive(Debug)]
 pub(crate) enum Wish {
     Present(Present),
+    /// The source may be there, or back.
+    Open,
     Stats(std::sync::mpsc::SyncSender<Option<fanlight::session::Stats>>),
 }

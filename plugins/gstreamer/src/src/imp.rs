@@ -13,13 +13,12 @@ use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
 
 use crate::caps::{self, Rate};
-use crate::cursor::Cursors;
 use crate::inbox::{Inbox, News};
 use crate::log::CAT;
-use crate::mailbox::{Mailbox, Taken};
+use crate::mailbox::Taken;
 use crate::navigation::Translator;
 use crate::settings::Settings;
-use crate::sink::{Downstream, Manner, Ways};
+use crate::sink::{Manner, Ways};
 use crate::stream::Stream;
 use crate::worker::Worker;
 
@@ -161,14 +160,7 @@ impl BaseSrcImpl for FanlightSrc {
             let what = "the system gives no more file descriptors: raise the limit (ulimit -n)";
             gst::error_msg!(gst::ResourceError::OpenRead, ("{what}"), ["{error}"])
         })?;
-        let ways = Ways {
-            inbox: Arc::new(inbox),
-            mailbox: Arc::new(Mailbox::default()),
-            downstream: Arc::new(Downstream::default()),
-            cursors: Arc::new(Cursors::default()),
-            habits: Arc::default(),
-            element: self.obj().upcast_ref::<gst::Element>().downgrade(),
-        };
+        let ways = Ways::new(inbox, self.obj().upcast_ref::<gst::Element>().downgrade());
         let given = |rate: gst::Fraction| Some(rate).filter(|rate| rate.numer() > 0);
         let rate = Rate { fixed: given(settings.framerate), max: given(settings.max_framerate) };
         let manner = Manner {
@@ -200,6 +192,11 @@ impl BaseSrcImpl for FanlightSrc {
     }
 
     fn event(&self, event: &gst::Event) -> bool {
+        if event.type_() == gst::EventType::Reconfigure
+            && let Some(running) = self.running()
+        {
+            running.ways.mailbox.renegotiate();
+        }
         self.take_event(event) || BaseSrcImplExt::parent_event(self, event)
     }
 
@@ -268,6 +265,12 @@ impl PushSrcImpl for FanlightSrc {
                     Some(frame) => frame,
                     None => continue,
                 },
+                Taken::Renegotiate => {
+                    self.ask_downstream(&running);
+                    // Whoever is there now has not seen the screen, and it may be still.
+                    running.worker.tell(News::Redraw);
+                    continue;
+                }
                 Taken::Flushing => return Err(gst::FlowError::Flushing),
                 Taken::End(end) => return Err(self.ended(end)),
             };

@@ -16,6 +16,15 @@ use crate::mailbox::{End, Frame, Kind};
 use crate::sink::Takes;
 use crate::stream::Stream;
 
+/// Frames in a row that downstream may refuse: what it said may be old by then, but not each time.
+const REFUSALS_MAX: u32 = 8;
+
+/// Whether downstream reads this frame's rows as they lie.
+fn can_skip_gaps(running: &Running, frame: &Frame) -> bool {
+    let (caps, gaps) = (&frame.agreed.caps, frame.picture.has_gaps());
+    !gaps || running.ways.downstream.get().is_none_or(|takes| takes.can_read(caps, gaps))
+}
+
 impl FanlightSrc {
     /// Asks what downstream takes, and tells the session.
     pub(super) fn ask_downstream(&self, running: &Running) {
@@ -28,9 +37,30 @@ impl FanlightSrc {
         }
     }
 
-    /// Makes the frame's caps the pipeline's, others of those that it is offered as where downstream wants others by now;
-    /// `false` where it takes none of them any more, and the frame is dropped.
+    /// Makes the frame's caps the pipeline's; `false` where downstream takes none of them any more, and the newest frame
+    /// comes once more, as something else.
     pub(super) fn agree(
+        &self,
+        running: &Running,
+        stream: &mut Stream,
+        frame: &mut Frame,
+    ) -> Result<bool, gst::FlowError> {
+        if self.try_to_agree(running, stream, frame)? {
+            stream.refused = 0;
+            return Ok(true);
+        }
+        stream.refused += 1;
+        stream.repeat_nothing();
+        if stream.refused >= REFUSALS_MAX {
+            let what = format!("downstream refuses {}, which it said it takes", frame.agreed.caps);
+            return Err(self.ended(End::Failed(Kind::Format, what, String::new())));
+        }
+        running.worker.tell(News::Redraw);
+        Ok(false)
+    }
+
+    /// As [`agree`](Self::agree), by others of the caps that the frame is offered as where downstream wants others by now.
+    fn try_to_agree(
         &self,
         running: &Running,
         stream: &mut Stream,
@@ -39,10 +69,8 @@ impl FanlightSrc {
         let pad = self.pad();
         if pad.needs_reconfigure() {
             self.ask_downstream(running);
-            stream.caps = None;
-        }
-        if stream.caps.as_ref() == Some(&frame.agreed.caps) {
-            return Ok(true);
+        } else if stream.caps.as_ref() == Some(&frame.agreed.caps) {
+            return Ok(can_skip_gaps(running, frame));
         }
         if let Some(takes) = running.ways.downstream.get()
             && !takes.caps.can_intersect(&frame.agreed.caps)
@@ -61,8 +89,7 @@ impl FanlightSrc {
         }
         stream.caps = Some(caps.clone());
         self.ask_allocation(running, stream, caps);
-        let takes_gaps = running.ways.downstream.get().is_none_or(|takes| takes.video_meta);
-        if !caps::is_dmabuf(caps) && frame.picture.has_gaps() && !takes_gaps {
+        if !can_skip_gaps(running, frame) {
             return Ok(false);
         }
         if frame.picture.flipped != stream.flipped {
