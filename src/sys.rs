@@ -19,5 +19,5 @@ pub use environment::take_variable;
 pub use fresh::Sentinel;
 pub use map::{Mapping, OwnMapping};
 pub use memfd::{memfd_of, own_memfd, page_align, seal_future_write, sealed_copy};
-pub use nodes::{is_of, may_draw, render_nodes};
+pub use nodes::{can_only_be_of, is_of, may_draw, render_nodes};
 pub use syncobj::{SyncNode, Syncobj};

@@ -16,6 +16,9 @@ pub enum BlitError {
     /// This memory can't be read; other memory may. Shared, because it is said for each frame.
     #[error("the GPU can't read the guest's memory: {0}")]
     Import(Rc<str>),
+    /// What isn't said of this memory can't be found out.
+    #[error("how the guest's memory is laid out isn't said, and {0}")]
+    Layout(String),
     /// There is no memory to draw into.
     #[error("the GPU gives no memory for a picture: {0}")]
     Target(String),
@@ -50,6 +53,10 @@ pub trait Blitter: Debug {
     /// Prepares to read `storage` in this way; what was prepared is kept until
     /// [`forget`](Self::forget), and what can't be is refused again at once.
     fn import(&mut self, storage: &Storage, layout: &Layout) -> Result<(), BlitError>;
+
+    /// How `storage` is laid out, of which `layout` says only that its driver knows it
+    /// ([`Modifier::INVALID`]). Takes a while: to be asked once, not for each frame.
+    fn modifier(&mut self, storage: &Storage, layout: &Layout) -> Result<Modifier, BlitError>;
 
     /// Makes a target for `slot`, laid out as one of `modifiers`, in place of what the slot had.
     fn target(&mut self, slot: u8, size: Size, modifiers: &[Modifier])

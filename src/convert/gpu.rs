@@ -23,9 +23,12 @@ use glow::{HasContext, NativeFramebuffer, NativeRenderbuffer};
 use super::blit::{Blit, BlitError, Blitter, Target};
 use super::cpu::{OUT_PIXEL, View};
 use crate::frame::{
-    Damage, Format, Layout, Modifier, PLANES_MAX, Plane, Rect, Size, Storage, StorageId, TARGETS,
+    Damage, Format, Layout, Memory, Modifier, PLANES_MAX, Plane, Rect, Size, Storage, StorageId,
+    TARGETS,
 };
-use crate::sys::{create_udmabuf, is_of, may_draw, own_memfd, page_align, render_nodes};
+use crate::sys::{
+    can_only_be_of, create_udmabuf, is_of, may_draw, own_memfd, page_align, plane_fd, render_nodes,
+};
 use context::{Context, Current};
 use egl::{Display, Image, ImageTargets, Place};
 use imports::Imports;
@@ -222,6 +225,23 @@ impl Gpu {
         }
     }
 
+    fn ask_modifier(&self, storage: &Storage, layout: &Layout) -> Result<Modifier, String> {
+        imports::check(storage, layout, self.painter.edge_max())?;
+        let (TargetMemory::Gpu(device), Memory::DmaBuf { exporter }) =
+            (&self.memory, &storage.memory)
+        else {
+            return Err(format!("{} is no GPU that could know it", self.name));
+        };
+        if !can_only_be_of(device.node(), exporter) {
+            // Another GPU would believe that it is linear.
+            return Err("nothing says which of several GPUs it is of".to_owned());
+        }
+        match device.modifier(layout, |plane| plane_fd(storage, plane))? {
+            Modifier::INVALID => Err(format!("{} doesn't say it", self.name)),
+            modifier => Ok(modifier),
+        }
+    }
+
     /// Waits for what was drawn, or gives what can be waited for.
     fn finish(&self, current: &Current<'_>) -> Blit {
         let fence = current.fence();
@@ -261,6 +281,10 @@ impl Blitter for Gpu {
             self.imports.import(storage, layout, (self.context.display(), &self.painter))
         });
         imported.map_err(BlitError::Import)
+    }
+
+    fn modifier(&mut self, storage: &Storage, layout: &Layout) -> Result<Modifier, BlitError> {
+        self.ask_modifier(storage, layout).map_err(BlitError::Layout)
     }
 
     fn target(

@@ -42,6 +42,29 @@ pub fn may_draw(node: &Path) -> bool {
     features.is_none_or(|features| virtio_draws(&features))
 }
 
+/// Whether a dma-buf of this exporter's can only be memory of the GPU behind `node`. Drivers give their own name as the
+/// exporter's, or leave it to be DRM's: then it is known only where there is one GPU.
+pub fn can_only_be_of(node: &Path, exporter: &str) -> bool {
+    let nodes = render_nodes(None).unwrap_or_default();
+    let nodes = nodes.into_iter().filter(|node| may_draw(node));
+    let gpus: Vec<_> = nodes.filter_map(|node| Some((driver_of(&node)?, node))).collect();
+    is_only_one(&gpus, node, exporter)
+}
+
+fn is_only_one(gpus: &[(String, PathBuf)], node: &Path, exporter: &str) -> bool {
+    let named = gpus.iter().any(|(driver, _)| driver == exporter);
+    let mut candidates = gpus.iter().filter(|(driver, _)| !named || driver == exporter);
+    candidates.next().is_some_and(|(_, first)| first == node) && candidates.next().is_none()
+}
+
+/// The kernel's driver of the hardware behind a node; `None` where there is no hardware.
+fn driver_of(node: &Path) -> Option<String> {
+    let driver = fs::read_link(hardware_of(node)?.join("driver")).ok()?;
+    let driver = driver.file_name()?.to_str()?;
+    // Of what a module makes up, as vgem.
+    (driver != "faux_driver").then(|| driver.to_owned())
+}
+
 /// Feature 0 of a virtio-gpu is VIRTIO_GPU_F_VIRGL.
 fn virtio_draws(features: &str) -> bool {
     !features.starts_with('0')
@@ -74,5 +97,22 @@ mod tests {
         let device = fs::metadata(null).unwrap().rdev();
         assert!(!is_of(null, device));
         assert!(may_draw(null), "nothing says that it can't");
+        assert_eq!(driver_of(null), None);
+        assert!(!can_only_be_of(null, "drm"));
+    }
+
+    #[test]
+    fn memory_is_of_the_gpu_that_has_its_exporters_name_or_of_the_only_one() {
+        let gpu = |driver: &str, node: &str| (driver.to_owned(), PathBuf::from(node));
+        let both = [gpu("i915", "a"), gpu("amdgpu", "b")];
+        let only = |gpus: &[_], node, exporter| is_only_one(gpus, Path::new(node), exporter);
+        assert!(only(&both, "a", "i915"));
+        assert!(!only(&both, "b", "i915"), "another GPU believes that it is linear");
+        assert!(!only(&both, "a", "drm") && !only(&both, "b", "drm"));
+        assert!(only(&both[1..], "b", "drm"));
+        assert!(!only(&both[1..], "a", "drm"));
+        let twins = [gpu("i915", "a"), gpu("i915", "b")];
+        assert!(!only(&twins, "a", "i915"));
+        assert!(!only(&[], "a", "drm"));
     }
 }

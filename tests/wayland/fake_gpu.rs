@@ -58,6 +58,10 @@ impl Blitter for Fake {
         Ok(())
     }
 
+    fn modifier(&mut self, _: &Storage, _: &Layout) -> Result<Modifier, BlitError> {
+        unreachable!("the compositor gets what the guest says")
+    }
+
     fn target(
         &mut self,
         slot: u8,

@@ -31,6 +31,7 @@ mod worker;
 
 use std::sync::OnceLock;
 
+use fanlight::convert::blit::{self, OpenBlitter};
 use fanlight::sys::Classify;
 
 pub use audio::FanlightAudioSrc;
@@ -49,6 +50,18 @@ pub fn classify_with(classify: Classify) {
 
 fn classify() -> Classify {
     CLASSIFY.get().copied().unwrap_or(fanlight::sys::classify)
+}
+
+static OPEN_BLITTER: OnceLock<OpenBlitter> = OnceLock::new();
+
+/// Lets a test pass another GPU than the host's, for the whole process, before any element starts.
+#[doc(hidden)]
+pub fn blit_with(open: OpenBlitter) {
+    let _ = OPEN_BLITTER.set(open);
+}
+
+fn open_blitter() -> OpenBlitter {
+    OPEN_BLITTER.get().copied().unwrap_or(blit::gpu)
 }
 
 /// What GStreamer asks a plugin for. The macro calls C, and documents nothing.

@@ -1,5 +1,6 @@
 //! The pipeline as a sink of the session: the guest's memory, or a copy of it, becomes frames in the mailbox.
 
+mod gpu;
 mod import;
 mod ways;
 
@@ -8,13 +9,12 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use fanlight::convert::cpu::{self, OUT_PIXEL, Readers, View};
-use fanlight::frame::{
-    CommitId, Damage, ImportId, Leds, Memory, Pointing, StorageId, TARGETS, Transform,
-};
+use fanlight::frame::{CommitId, Damage, ImportId, Leds, Pointing, StorageId, TARGETS, Transform};
 use fanlight::port::{Buffer, Sink, SinkEvent};
 use fanlight::session::Present;
 use fanlight::sink::late::Late;
 
+use self::gpu::Gpu;
 use self::import::{Import, Target};
 pub(crate) use self::ways::{Manner, Takes, Ways, Wish};
 use crate::caps::{self, Agreed, Picture};
@@ -39,6 +39,7 @@ pub(crate) struct GstSink {
     imports: Vec<Import>,
     targets: [Option<Target>; TARGETS],
     readers: Readers,
+    gpu: Gpu,
     paused: bool,
     /// What the user was told last.
     warned: Option<String>,
@@ -61,6 +62,7 @@ impl GstSink {
             imports: Vec::new(),
             targets: [const { None }; TARGETS],
             readers: Readers::default(),
+            gpu: Gpu::new(crate::open_blitter()),
             paused: true,
             warned: None,
             late: None,
@@ -157,32 +159,6 @@ impl GstSink {
         } else {
             self.events.push_back(SinkEvent::Released(commit));
         }
-    }
-
-    /// What downstream would take an import as, and of what picture.
-    fn agree(&self, buffer: &Buffer, takes: &Takes) -> Result<(Agreed, Picture), String> {
-        let Buffer { storage, layout, visible, transform, .. } = buffer;
-        if !matches!(storage.memory, Memory::DmaBuf { .. }) {
-            return Err("it is no dma-buf".to_owned());
-        }
-        if storage.fds.len() != 1 {
-            return Err("its planes lie in several dma-bufs".to_owned());
-        }
-        if *transform == Transform::Flipped && self.manner.present != Present::Direct {
-            return Err("it is upside down, which few elements look at (present=direct \
-                        passes it on with an image-orientation tag)"
-                .to_owned());
-        }
-        let picture = Picture::direct(layout, visible, *transform)
-            .ok_or("only a part of it is visible, and its rows don't lie one after the other")?;
-        let offers = caps::direct(layout, picture.size, self.manner.rate);
-        let agreed = Agreed::new(offers, &takes.caps).map_err(|offers| {
-            format!("downstream takes none of {offers}, it takes {}", takes.caps)
-        })?;
-        if !takes.can_read(&agreed.caps, picture.has_gaps()) {
-            return Err("its rows have gaps, which downstream can't skip".to_owned());
-        }
-        Ok((agreed, picture))
     }
 
     fn drawn_at(&mut self, commit: CommitId) -> Instant {
@@ -282,14 +258,10 @@ impl Sink for GstSink {
     fn flush(&mut self) {}
 
     fn import(&mut self, import: ImportId, buffer: &Buffer) {
-        let takes =
-            self.ways.downstream.get().ok_or_else(|| "downstream is not known yet".to_owned());
-        let answer = match takes.and_then(|takes| self.agree(buffer, &takes)) {
-            Ok((agreed, picture)) => {
-                let (id, size, gaps) = (import, picture.size, picture.has_gaps());
-                let memories = Vec::new();
+        let answer = match self.imported(import, buffer) {
+            Ok(imported) => {
                 self.imports.retain(|known| known.id != import);
-                self.imports.push(Import { id, memories, agreed, size, gaps, last: 0 });
+                self.imports.push(imported);
                 SinkEvent::Imported(import)
             }
             Err(reason) => SinkEvent::Refused { import, reason },
@@ -299,13 +271,14 @@ impl Sink for GstSink {
 
     fn show(&mut self, commit: CommitId, import: ImportId, buffer: &Buffer, damage: &Damage) {
         let drawn = self.drawn_at(commit);
-        let picture = Picture::direct(&buffer.layout, &buffer.visible, buffer.transform);
         let known = self.imports.iter_mut().find(|known| known.id == import);
-        let (Some(picture), Some(known)) = (picture, known) else { return self.skip(commit) };
+        let Some(known) = known else { return self.skip(commit) };
+        let picture = Picture::direct(&known.layout, &buffer.visible, buffer.transform);
+        let Some(picture) = picture else { return self.skip(commit) };
         if known.size != picture.size {
             // Another part of the same memory is visible now.
             let takes = self.ways.downstream.get();
-            let offers = caps::direct(&buffer.layout, picture.size, self.manner.rate);
+            let offers = caps::direct(&known.layout, picture.size, self.manner.rate);
             if takes.is_none_or(|takes| !known.show_part(&picture, offers, &takes)) {
                 return self.skip(commit);
             }
@@ -376,6 +349,7 @@ impl Sink for GstSink {
     fn forget(&mut self, storage: StorageId) {
         self.imports.retain(|import| import.id.storage != storage);
         self.readers.forget(storage);
+        self.gpu.forget(storage);
     }
 
     fn set_cursor(&mut self, cursor: Option<&fanlight::frame::Cursor>) {

@@ -4,17 +4,14 @@
 mod guest;
 
 use std::collections::BTreeSet;
-use std::os::fd::BorrowedFd;
 
 use fanlight::frame::{Size, Transform};
 use fanlight::serve::Answer;
 use gst::prelude::*;
-use gst_allocators::FdMemory;
 use gst_check::Harness;
 use gst_video::VideoMeta;
-use rustix::fs::fstat;
 
-use guest::{Guest, SIZE, count, init};
+use guest::{Guest, SIZE, count, file, init};
 
 const DMABUF: &str = "video/x-raw(memory:DMABuf)";
 
@@ -26,15 +23,6 @@ fn harness(guest: &Guest, properties: &str, takes: &str) -> Harness {
     harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
     harness.set_sink_caps_str(takes);
     harness
-}
-
-/// Which file a buffer's memory is, and by which fd; `None` of memory without one.
-fn file(buffer: &gst::BufferRef) -> Option<(u64, i32)> {
-    let memory = buffer.peek_memory(0).downcast_memory_ref::<FdMemory>()?;
-    // SAFETY: the memory holds the fd open, and the buffer the memory.
-    #[allow(unsafe_code)]
-    let fd = unsafe { BorrowedFd::borrow_raw(memory.fd()) };
-    Some((fstat(fd).unwrap().st_ino, memory.fd()))
 }
 
 /// Flips until frames are the guest's own memory; the last of them, which the guest shows in buffer 1.
@@ -235,14 +223,6 @@ fn that_nothing_can_be_shown_is_said() {
     let guest = Guest::new().with(1);
     // A memfd that is taken for a dma-buf can't be copied, and this one isn't taken as it is.
     guest.show_as(0, Transform::Flipped);
-    let pipeline =
-        gst::parse::launch(&format!("fanlightsrc uri={} ! fakesink", guest.uri())).unwrap();
-    pipeline.set_state(gst::State::Playing).unwrap();
-    let bus = pipeline.bus().unwrap();
-    let patience = gst::ClockTime::try_from(guest::PATIENCE).unwrap();
-    let warning =
-        bus.timed_pop_filtered(patience, &[gst::MessageType::Warning]).expect("a warning");
-    pipeline.set_state(gst::State::Null).unwrap();
-    let gst::MessageView::Warning(warning) = warning.view() else { unreachable!() };
-    assert!(warning.error().to_string().contains("can't be copied"), "{warning:?}");
+    let warning = guest::warning(&format!("fanlightsrc uri={} ! fakesink", guest.uri()));
+    assert!(warning.contains("can't be copied"), "{warning}");
 }

@@ -2,8 +2,8 @@
 
 use std::ffi::{c_int, c_uint, c_void};
 use std::fs::{File, OpenOptions};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
@@ -13,6 +13,31 @@ use crate::frame::{Format, Layout, Modifier, PLANES_MAX, Plane, Size};
 
 const USE_RENDERING: u32 = 1 << 2;
 const USE_LINEAR: u32 = 1 << 4;
+const IMPORT_FD: u32 = 0x5503;
+const IMPORT_FD_MODIFIER: u32 = 0x5504;
+
+/// struct gbm_import_fd_data.
+#[repr(C)]
+struct ImportFd {
+    fd: c_int,
+    width: u32,
+    height: u32,
+    stride: u32,
+    format: u32,
+}
+
+/// struct gbm_import_fd_modifier_data.
+#[repr(C)]
+struct ImportPlanes {
+    width: u32,
+    height: u32,
+    format: u32,
+    count: u32,
+    fds: [c_int; PLANES_MAX],
+    strides: [c_int; PLANES_MAX],
+    offsets: [c_int; PLANES_MAX],
+    modifier: u64,
+}
 
 functions! {
     /// What is used of libgbm; those for planes came with Mesa 21.3.
@@ -22,6 +47,7 @@ functions! {
         create = c"gbm_bo_create": fn(*mut c_void, u32, u32, u32, u32) -> *mut c_void;
         create_with_modifiers = c"gbm_bo_create_with_modifiers2":
             fn(*mut c_void, u32, u32, u32, *const u64, c_uint, u32) -> *mut c_void;
+        import = c"gbm_bo_import": fn(*mut c_void, u32, *mut c_void, u32) -> *mut c_void;
         destroy = c"gbm_bo_destroy": fn(*mut c_void);
         modifier = c"gbm_bo_get_modifier": fn(*mut c_void) -> u64;
         planes = c"gbm_bo_get_plane_count": fn(*mut c_void) -> c_int;
@@ -46,6 +72,7 @@ fn gbm() -> Result<&'static Gbm, String> {
 pub(super) struct Device {
     gbm: &'static Gbm,
     device: NonNull<c_void>,
+    path: PathBuf,
     /// Open for as long as the device lives, which doesn't own it.
     _node: File,
 }
@@ -59,12 +86,64 @@ impl Device {
         // SAFETY: the fd is open, and stays so until after the device is destroyed.
         let device = NonNull::new(unsafe { (gbm.create_device)(file.as_raw_fd()) })
             .ok_or_else(|| format!("libgbm has no driver for {}", node.display()))?;
-        Ok(Self { gbm, device, _node: file })
+        Ok(Self { gbm, device, path: node.to_owned(), _node: file })
+    }
+
+    pub(super) fn node(&self) -> &Path {
+        &self.path
     }
 
     /// For EGL. Valid as long as `self`.
     pub(super) fn native(&self) -> *mut c_void {
         self.device.as_ptr()
+    }
+
+    /// The modifier of a dma-buf of which nobody has said it, as this device's driver sees it; INVALID where that doesn't
+    /// know either. The caller has checked that the planes lie within the memory.
+    pub(super) fn modifier<'a>(
+        &self,
+        layout: &Layout,
+        fd_of: impl Fn(usize) -> BorrowedFd<'a>,
+    ) -> Result<Modifier, String> {
+        let Layout { size: Size { width, height }, format, planes, plane_count, .. } = *layout;
+        let (gbm, device) = (self.gbm, self.device.as_ptr());
+        let count = usize::from(plane_count).min(PLANES_MAX);
+        let imported = if count == 1 && planes[0].offset == 0 {
+            let (fd, stride) = (fd_of(0).as_raw_fd(), planes[0].stride);
+            let mut data = ImportFd { fd, width, height, stride, format: format.0 };
+            // SAFETY: the device is alive, the data is what its kind says, and the fd is open.
+            unsafe { (gbm.import)(device, IMPORT_FD, (&raw mut data).cast(), 0) }
+        } else {
+            let signed = |value: u32| c_int::try_from(value).unwrap_or(c_int::MAX);
+            let mut data = ImportPlanes {
+                width,
+                height,
+                format: format.0,
+                count: u32::from(plane_count),
+                fds: [-1; PLANES_MAX],
+                strides: planes.map(|plane| signed(plane.stride)),
+                offsets: planes.map(|plane| signed(plane.offset)),
+                modifier: Modifier::INVALID.0,
+            };
+            for (index, fd) in data.fds.iter_mut().enumerate().take(count) {
+                *fd = fd_of(index).as_raw_fd();
+            }
+            // SAFETY: as above.
+            unsafe { (gbm.import)(device, IMPORT_FD_MODIFIER, (&raw mut data).cast(), 0) }
+        };
+        let buffer = NonNull::new(imported)
+            .ok_or_else(|| format!("{} can't import it", self.path.display()))?;
+        let buffer = Buffer { gbm, buffer };
+        // SAFETY: the buffer is alive until after these.
+        let (modifier, planes) = unsafe {
+            let buffer = buffer.buffer.as_ptr();
+            (Modifier((gbm.modifier)(buffer)), (gbm.planes)(buffer))
+        };
+        if planes != c_int::from(plane_count) {
+            // Where the others lie nobody has said.
+            return Err(format!("{modifier} has {planes} planes, of which {plane_count} came"));
+        }
+        Ok(modifier)
     }
 
     /// Memory that can be drawn into, XRGB8888 laid out as one of `modifiers`: the driver's choice,

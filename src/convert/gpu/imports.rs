@@ -98,9 +98,6 @@ fn import(
     display: &Rc<Display>,
     painter: &Painter,
 ) -> Result<Imported, String> {
-    if !matches!(storage.memory, Memory::DmaBuf { .. }) {
-        return Err("it is no dma-buf".to_owned());
-    }
     check(storage, layout, painter.edge_max())?;
     let kind = kind(display, layout)?;
     if !painter.draws(kind) {
@@ -131,8 +128,11 @@ fn unknown(layout: &Layout) -> String {
     format!("its driver knows no {} with modifier {}", layout.format, layout.modifier)
 }
 
-/// Whatever a driver might believe unseen. There is at least one fd.
-fn check(storage: &Storage, layout: &Layout, edge_max: u32) -> Result<(), String> {
+/// Whatever a driver might believe unseen.
+pub(super) fn check(storage: &Storage, layout: &Layout, edge_max: u32) -> Result<(), String> {
+    if !matches!(storage.memory, Memory::DmaBuf { .. }) || storage.fds.is_empty() {
+        return Err("it is no dma-buf".to_owned());
+    }
     let Layout { size, modifier, planes, plane_count, .. } = layout;
     let (width, height) = (size.width, size.height);
     if ![width, height].iter().all(|side| (1..=edge_max).contains(side)) {

@@ -8,7 +8,7 @@ use std::os::fd::BorrowedFd;
 use super::painter::Kind;
 use super::*;
 use crate::convert::cpu::{self, Reader};
-use crate::frame::{DAMAGE_MAX, Memory, Transform};
+use crate::frame::{DAMAGE_MAX, Transform};
 use crate::sys::{OwnMapping, classify, storage};
 
 const SIZE: Size = Size { width: 70, height: 40 };
@@ -314,6 +314,42 @@ fn what_is_no_drm_node_is_no_gpu() {
     let error = Gpu::of_node(Path::new("/dev/none"), Renderer::Any).unwrap_err().to_string();
     let said = ["/dev/none can't be opened", "libgbm.so.1 can't be loaded"];
     assert!(said.iter().any(|said| error.contains(said)), "{error}");
+}
+
+/// Real nodes, and memory of nobody's GPU: its rows lie one after the other, so no driver may say that they don't.
+#[test]
+fn gbm_is_asked_how_memory_is_laid_out() {
+    let name = "gbm_is_asked_how_memory_is_laid_out";
+    let guest = Guest::new(Format::XRGB8888, 0, 512, WHOLE, Transform::Normal);
+    let dmabuf = match create_udmabuf(guest.storage.fds[0].as_fd(), 0, guest.storage.size) {
+        Ok(dmabuf) => dmabuf,
+        Err(error) => return skip(name, &format!("there are no udmabufs ({error})")),
+    };
+    let nodes = render_nodes(None).unwrap_or_default();
+    if nodes.is_empty() {
+        return skip(name, "there is no render node");
+    }
+    for node in nodes {
+        let layout = Layout { modifier: Modifier::INVALID, ..guest.view.layout };
+        let asked = gbm::Device::open(&node)
+            .and_then(|device| device.modifier(&layout, |_| dmabuf.as_fd()));
+        println!("{}: {asked:?}", node.display());
+        if let Ok(modifier) = asked {
+            assert!([Modifier::LINEAR, Modifier::INVALID].contains(&modifier), "{modifier}");
+        }
+    }
+}
+
+#[test]
+fn how_memory_is_laid_out_only_its_own_gpu_says() {
+    let name = "how_memory_is_laid_out_only_its_own_gpu_says";
+    let Some(mut stage) = Stage::open(name) else { return };
+    let guest = Guest::new(Format::XRGB8888, 0, 512, WHOLE, Transform::Normal);
+    let layout = Layout { modifier: Modifier::INVALID, ..guest.view.layout };
+    let error = stage.gpu.modifier(&guest.dmabuf, &layout).unwrap_err();
+    assert!(error.to_string().contains("is no GPU that could know it"), "{error}");
+    let error = stage.gpu.modifier(&guest.storage, &layout).unwrap_err();
+    assert!(error.to_string().contains("it is no dma-buf"), "{error}");
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! A guest's memory as memories of GStreamer's.
 
-use fanlight::frame::{CommitId, ImportId, Size};
+use fanlight::frame::{CommitId, ImportId, Layout, Memory, Modifier, Size, Transform};
+use fanlight::port::Buffer;
+use fanlight::session::Present;
 
-use super::Takes;
-use crate::caps::{Agreed, Picture};
+use super::{GstSink, Takes};
+use crate::caps::{self, Agreed, Picture};
 use crate::memory::Lendable;
 
 /// Memories of one import: sinks leave out a frame that comes in the memory of the one before, and hold two.
@@ -12,6 +14,8 @@ const MEMORIES_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct Import {
     pub(super) id: ImportId,
+    /// How to read it, also where its guest hasn't said which modifier it has.
+    pub(super) layout: Layout,
     pub(super) memories: Vec<Lendable>,
     pub(super) agreed: Agreed,
     /// Of what is visible of it.
@@ -69,4 +73,51 @@ pub(super) struct Target {
     pub(super) memory: Lendable,
     /// `None`: to be agreed on when it is shown.
     pub(super) agreed: Option<Agreed>,
+}
+
+impl GstSink {
+    /// The guest's own memory, if downstream takes it.
+    pub(super) fn imported(&mut self, id: ImportId, buffer: &Buffer) -> Result<Import, String> {
+        let takes = self.ways.downstream.get().ok_or("downstream is not known yet")?;
+        let layout = self.layout(buffer)?;
+        let picture = Picture::direct(&layout, &buffer.visible, buffer.transform)
+            .ok_or("only a part of it is visible, and its rows don't lie one after the other")?;
+        let agreed = self.agree(&layout, &picture, &takes)?;
+        let (size, gaps) = (picture.size, picture.has_gaps());
+        Ok(Import { id, layout, memories: Vec::new(), agreed, size, gaps, last: 0 })
+    }
+
+    /// How a guest's dma-buf is to be read: where its modifier isn't said, which GStreamer has no words for, as the GPU's
+    /// driver says.
+    fn layout(&mut self, buffer: &Buffer) -> Result<Layout, String> {
+        let Buffer { storage, mut layout, transform, .. } = buffer.clone();
+        if !matches!(storage.memory, Memory::DmaBuf { .. }) {
+            return Err("it is no dma-buf".to_owned());
+        }
+        if storage.fds.len() != 1 {
+            return Err("its planes lie in several dma-bufs".to_owned());
+        }
+        if transform == Transform::Flipped && self.manner.present != Present::Direct {
+            return Err("it is upside down, which few elements look at (present=direct \
+                        passes it on with an image-orientation tag)"
+                .to_owned());
+        }
+        if layout.modifier == Modifier::INVALID {
+            let found = self.gpu.get().and_then(|gpu| gpu.modifier(&storage, &layout));
+            layout.modifier = found.map_err(|error| error.to_string())?;
+        }
+        Ok(layout)
+    }
+
+    /// What downstream would take memory as that is to be read so.
+    fn agree(&self, layout: &Layout, picture: &Picture, takes: &Takes) -> Result<Agreed, String> {
+        let offers = caps::direct(layout, picture.size, self.manner.rate);
+        let agreed = Agreed::new(offers, &takes.caps).map_err(|offers| {
+            format!("downstream takes none of {offers}, it takes {}", takes.caps)
+        })?;
+        if !takes.can_read(&agreed.caps, picture.has_gaps()) {
+            return Err("its rows have gaps, which downstream can't skip".to_owned());
+        }
+        Ok(agreed)
+    }
 }

@@ -19,7 +19,9 @@ use fanlight::frame::{
 use fanlight::serve::{Answer, ConsoleId, Event, GuestInput, Kind, Memory, Options, Server};
 use fanlight::sys::{self, ClassifyError, Identity};
 use gst::prelude::*;
+use gst_allocators::FdMemory;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
+use rustix::fs::fstat;
 
 /// An emulated machine takes its time.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -37,9 +39,41 @@ pub(crate) fn init() {
 
 /// Says of memfds that they are udmabufs.
 pub(crate) fn classify(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
+    classify_as(fd, "udmabuf")
+}
+
+/// Says of memfds that they are a GPU's.
+pub(crate) fn classify_as_gpus(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
+    classify_as(fd, "drm")
+}
+
+fn classify_as(fd: BorrowedFd<'_>, exporter: &str) -> Result<Identity, ClassifyError> {
     let mut identity = sys::classify(fd)?;
-    identity.memory = Kindness::DmaBuf { exporter: "udmabuf".to_owned() };
+    identity.memory = Kindness::DmaBuf { exporter: exporter.to_owned() };
     Ok(identity)
+}
+
+/// Which file a buffer's memory is, and by which fd; `None` of memory without one.
+pub(crate) fn file(buffer: &gst::BufferRef) -> Option<(u64, i32)> {
+    let memory = buffer.peek_memory(0).downcast_memory_ref::<FdMemory>()?;
+    // SAFETY: the memory holds the fd open, and the buffer the memory.
+    #[allow(unsafe_code)]
+    let fd = unsafe { BorrowedFd::borrow_raw(memory.fd()) };
+    Some((fstat(fd).unwrap().st_ino, memory.fd()))
+}
+
+/// What the user of this pipeline is warned of first.
+pub(crate) fn warning(launch: &str) -> String {
+    let pipeline = gst::parse::launch(launch).unwrap();
+    pipeline.set_state(gst::State::Playing).unwrap();
+    let patience = gst::ClockTime::try_from(PATIENCE).unwrap();
+    let warnings = &[gst::MessageType::Warning];
+    let warning = pipeline.bus().unwrap().timed_pop_filtered(patience, warnings);
+    pipeline.set_state(gst::State::Null).unwrap();
+    match warning.expect("a warning").view() {
+        gst::MessageView::Warning(warning) => warning.error().to_string(),
+        _ => unreachable!("no other kind was asked for"),
+    }
 }
 
 pub(crate) struct Guest {
@@ -110,8 +144,12 @@ impl Guest {
         let mut planes = [Plane::default(); PLANES_MAX];
         planes[0].stride = size.width * 4 + gap;
         let (format, modifier) = (Format::XRGB8888, Modifier::LINEAR);
-        let layout = Layout { size, format, modifier, planes, plane_count: 1 };
-        let bytes = sys::page_align(u64::from(planes[0].stride * size.height));
+        self.add_laid_out(Layout { size, format, modifier, planes, plane_count: 1 })
+    }
+
+    /// A buffer that is to be read so.
+    pub(crate) fn add_laid_out(&mut self, layout: Layout) -> usize {
+        let bytes = sys::page_align(u64::from(layout.planes[0].stride * layout.size.height));
         let memfd = sys::own_memfd("picture", bytes).unwrap();
         let file = std::fs::File::from(memfd.try_clone().unwrap());
         let memory = Memory::Planes(vec![memfd]);
@@ -130,6 +168,13 @@ impl Guest {
 
     pub(crate) fn inode(&self, buffer: usize) -> u64 {
         self.buffers[buffer].1.metadata().unwrap().ino()
+    }
+
+    /// A buffer of the usual size of which only the driver knows how it is laid out.
+    pub(crate) fn add_implicit(&mut self) -> usize {
+        let linear = self.add(SIZE, 0);
+        let layout = self.buffers[linear].2;
+        self.add_laid_out(Layout { modifier: Modifier::INVALID, ..layout })
     }
 
     /// Draws a grey.

@@ -1,0 +1,32 @@
+//! The GPU, for what the CPU can't do.
+
+use fanlight::convert::blit::{BlitError, Blitter, OpenBlitter};
+use fanlight::frame::StorageId;
+
+/// Looked for when it is needed first, because its driver takes a while to start, and most pipelines never need it.
+#[derive(Debug)]
+pub(super) struct Gpu {
+    open: OpenBlitter,
+    /// What was found, or why nothing was.
+    found: Option<Result<Box<dyn Blitter>, BlitError>>,
+}
+
+impl Gpu {
+    pub(super) fn new(open: OpenBlitter) -> Self {
+        Self { open, found: None }
+    }
+
+    pub(super) fn get(&mut self) -> Result<&mut dyn Blitter, BlitError> {
+        let open = self.open;
+        match self.found.get_or_insert_with(|| open(None)) {
+            Ok(gpu) => Ok(&mut **gpu),
+            Err(error) => Err(error.clone()),
+        }
+    }
+
+    pub(super) fn forget(&mut self, storage: StorageId) {
+        if let Some(Ok(gpu)) = &mut self.found {
+            gpu.forget(storage);
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! `fanlightsrc` with a guest's memory of which nobody says how it is laid out: memfds that the plugin is told are dma-bufs
+//! of a GPU, which is a fake.
+
+mod gpu;
+mod guest;
+
+use fanlight::frame::Modifier;
+use gst::prelude::*;
+use gst_check::Harness;
+use gst_video::VideoMeta;
+
+use gpu::{Orders, TILED, orders};
+use guest::{Guest, count, file, init};
+
+fn harness(guest: &Guest, takes: &str) -> Harness {
+    init();
+    gstfanlight::classify_with(guest::classify_as_gpus);
+    let element = format!("fanlightsrc uri={} present=direct ack-deadline=1000", guest.uri());
+    let mut harness = Harness::new_parse(&element);
+    harness.use_systemclock();
+    harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
+    harness.set_sink_caps_str(takes);
+    harness
+}
+
+#[test]
+fn the_gpu_is_asked_once_how_memory_is_laid_out_and_that_is_passed_on() {
+    for (knows, drm_format) in [(TILED, "XR24:0x0100000000000002"), (Modifier::LINEAR, "XR24")] {
+        let _turn = gpu::begin(Orders { knows: Some(knows), ..Orders::default() });
+        let mut guest = Guest::new();
+        let buffers = [guest.add_implicit(), guest.add_implicit()];
+        let mut harness = harness(&guest, "video/x-raw(memory:DMABuf)");
+        harness.play();
+        for round in 0..10_usize {
+            let buffer = buffers[round % 2];
+            let frame = guest.show(buffer);
+            let shown = harness.pull().expect("a frame");
+            assert_eq!(file(&shown).unwrap().0, guest.inode(buffer));
+            let caps = harness.sinkpad().unwrap().current_caps().unwrap();
+            let caps = caps.structure(0).unwrap();
+            assert_eq!(caps.get::<&str>("drm-format"), Ok(drm_format));
+            drop(shown);
+            // Which lets the one before go, too.
+            if round == 0 {
+                guest.answered(frame);
+            }
+        }
+        assert_eq!(orders(|orders| orders.asked), 2, "once a memory");
+        assert_eq!(count(&harness, "bytes-copied"), 0);
+    }
+}
+
+#[test]
+fn what_the_gpu_does_not_know_either_is_not_passed_on() {
+    let _turn = gpu::begin(Orders::default());
+    init();
+    gstfanlight::classify_with(guest::classify_as_gpus);
+    let mut guest = Guest::new();
+    let buffer = guest.add_implicit();
+    guest.show(buffer);
+    // Nor can the CPU copy what it doesn't know the order of.
+    let launch = format!("fanlightsrc uri={} present=direct ! fakesink", guest.uri());
+    let warning = guest::warning(&launch);
+    assert!(warning.contains("can't be copied"), "{warning}");
+    assert!(orders(|orders| orders.asked) >= 1);
+}
