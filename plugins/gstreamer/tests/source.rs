@@ -281,6 +281,28 @@ fn a_guest_that_is_back_is_shown_again() {
 }
 
 #[test]
+fn players_take_its_uris() {
+    init();
+    let guest = Guest::new().with(1);
+    guest.show(0);
+    for player in ["uridecodebin", "uridecodebin3"] {
+        let sink = "fakesink name=sink signal-handoffs=true sync=false";
+        let description = format!("{player} uri={} ! {sink}", guest.uri());
+        let pipeline =
+            gst::parse::launch(&description).unwrap().downcast::<gst::Pipeline>().unwrap();
+        let (tell, shown) = std::sync::mpsc::channel();
+        pipeline.by_name("sink").unwrap().connect("handoff", false, move |_| {
+            // Who has seen one listens no more.
+            let _ = tell.send(());
+            None
+        });
+        pipeline.set_state(gst::State::Playing).unwrap();
+        shown.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{player} shows nothing"));
+        pipeline.set_state(gst::State::Null).unwrap();
+    }
+}
+
+#[test]
 fn an_eos_event_ends_the_stream_while_nothing_comes() {
     init();
     let guest = Guest::new().with(1);
