@@ -38,10 +38,7 @@ impl View {
 #[derive(Debug, thiserror::Error)]
 pub enum CopyError {
     /// Rows don't lie one after the other.
-    #[error(
-        "the CPU can't read memory laid out as modifier {0}; a GPU may (`fanlight view` with the \
-         feature `gpu`)"
-    )]
+    #[error("the CPU can't read memory laid out as modifier {0}, only a GPU can")]
     Modifier(Modifier),
     /// A pixel format that isn't known here.
     #[error("the CPU can't read pixels of format {0}")]
@@ -225,6 +222,25 @@ impl Pixel {
     }
 }
 
+/// Whether the CPU can read memory that is laid out so, whoever has it.
+///
+/// # Errors
+/// If it can't, with the reason.
+pub fn can_read(layout: &Layout) -> Result<(), CopyError> {
+    readable(layout).map(|_| ())
+}
+
+fn readable(layout: &Layout) -> Result<Pixel, CopyError> {
+    let Layout { format, modifier, plane_count, .. } = *layout;
+    if modifier != Modifier::LINEAR {
+        return Err(CopyError::Modifier(modifier));
+    }
+    if plane_count != 1 {
+        return Err(CopyError::Planes(plane_count));
+    }
+    Pixel::of(format)
+}
+
 /// Copies what changed of the visible picture, upright, into `out`: XRGB8888 of the visible size,
 /// `out_stride` bytes a row. Returns how many bytes were written.
 ///
@@ -240,14 +256,8 @@ pub fn copy(
     out: &mut [u8],
     out_stride: usize,
 ) -> Result<u64, CopyError> {
-    let Layout { format, modifier, planes, plane_count, .. } = view.layout;
-    if modifier != Modifier::LINEAR {
-        return Err(CopyError::Modifier(modifier));
-    }
-    if plane_count != 1 {
-        return Err(CopyError::Planes(plane_count));
-    }
-    let pixel = Pixel::of(format)?;
+    let pixel = readable(&view.layout)?;
+    let planes = view.layout.planes;
     let rows = reader.rows()?;
     let mut bytes = 0;
     for rect in visible_damage(view, damage) {

@@ -122,6 +122,37 @@ pub(crate) fn direct(layout: &Layout, size: Size, rate: Rate) -> gst::Caps {
     caps
 }
 
+/// The modifiers with which `peer` may take what a GPU has drawn: XRGB8888, or the same bytes with alpha.
+pub(crate) fn modifiers(peer: &gst::CapsRef) -> Vec<Modifier> {
+    let mut found = Vec::new();
+    let mut add = |modifier: Modifier| {
+        // GStreamer has no words for one that isn't said.
+        if modifier != Modifier::INVALID && !found.contains(&modifier) {
+            found.push(modifier);
+        }
+    };
+    for structure in peer.iter() {
+        let Ok(formats) = structure.value("drm-format") else {
+            // Any, or memory that is none of a dma-buf's.
+            add(Modifier::LINEAR);
+            continue;
+        };
+        let mut take = |text: &gst::glib::SendValue| {
+            let parsed = text.get::<&str>().map(gst_video::dma_drm_fourcc_from_str);
+            if let Ok(Ok((fourcc, modifier))) = parsed
+                && aliases(Format::XRGB8888).contains(&Some(Format(fourcc)))
+            {
+                add(Modifier(modifier));
+            }
+        };
+        match formats.get::<gst::List>() {
+            Ok(list) => list.iter().for_each(take),
+            Err(_) => take(formats),
+        }
+    }
+    found
+}
+
 /// What a copy is offered as.
 pub(crate) fn copied(size: Size, rate: Rate) -> gst::Caps {
     let structure = raw(size, rate).field("format", VideoFormat::Bgrx.to_str().as_str()).build();
@@ -272,6 +303,20 @@ mod tests {
         assert_eq!(rate("video/x-raw"), None);
         assert_eq!(rate("video/x-raw,framerate=25/1"), Some(Fraction::new(25, 1)));
         assert_eq!(rate("video/x-raw,framerate=[1/1,60/1]"), Some(Fraction::new(30, 1)));
+    }
+
+    #[test]
+    fn a_gpu_may_draw_into_what_downstream_takes_of_the_same_bytes() {
+        gst::init().unwrap();
+        let said = |text: &str| modifiers(&text.parse::<gst::Caps>().unwrap());
+        let dmabuf = |formats: &str| {
+            said(&format!("video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format={formats}"))
+        };
+        assert_eq!(dmabuf("{XR24:0x0100000000000002,NV12,XR24}"), [TILED, Modifier::LINEAR]);
+        assert_eq!(dmabuf("AR24:0x0100000000000002"), [TILED]);
+        assert_eq!(dmabuf("{AB24:0x0100000000000002,NV12:0x0100000000000002}"), []);
+        assert_eq!(said("video/x-raw(memory:DMABuf)"), [Modifier::LINEAR]);
+        assert_eq!(said("video/x-raw,format=BGRx"), [Modifier::LINEAR]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub(crate) struct Frame {
     pub(crate) memory: gst::Memory,
     pub(crate) agreed: Agreed,
     pub(crate) picture: Picture,
-    /// The memory is a copy of ours.
+    /// The memory is a copy of ours that the CPU can read.
     pub(crate) copied: bool,
     pub(crate) commit: CommitId,
     pub(crate) buffer: BufferId,

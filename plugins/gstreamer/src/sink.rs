@@ -1,5 +1,6 @@
 //! The pipeline as a sink of the session: the guest's memory, or a copy of it, becomes frames in the mailbox.
 
+mod copies;
 mod gpu;
 mod import;
 mod ways;
@@ -8,18 +9,19 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use fanlight::convert::cpu::{self, OUT_PIXEL, Readers, View};
+use fanlight::convert::cpu::Readers;
 use fanlight::frame::{CommitId, Damage, ImportId, Leds, Pointing, StorageId, TARGETS, Transform};
 use fanlight::port::{Buffer, Sink, SinkEvent};
 use fanlight::session::Present;
 use fanlight::sink::late::Late;
 
+use self::copies::{Drawing, Target};
 use self::gpu::Gpu;
-use self::import::{Import, Target};
+use self::import::Import;
 pub(crate) use self::ways::{Manner, Takes, Ways, Wish};
-use crate::caps::{self, Agreed, Picture};
+use crate::caps::{self, Picture};
 use crate::inbox::News;
-use crate::mailbox::{End, Frame, Kind};
+use crate::mailbox::Frame;
 use crate::memory::Lendable;
 use crate::meta;
 use crate::settings::AckMode;
@@ -44,6 +46,7 @@ pub(crate) struct GstSink {
     /// What the user was told last.
     warned: Option<String>,
     late: Option<Late>,
+    drawing: Option<Drawing>,
     lent: Vec<Lent>,
     /// Releases that are told when the deadline comes ([`AckMode::Deadline`]).
     held_back: VecDeque<(Instant, CommitId)>,
@@ -66,6 +69,7 @@ impl GstSink {
             paused: true,
             warned: None,
             late: None,
+            drawing: None,
             lent: Vec::with_capacity(16),
             held_back: VecDeque::with_capacity(16),
             drawn: None,
@@ -90,9 +94,11 @@ impl GstSink {
         Some(at.saturating_duration_since(Instant::now()))
     }
 
-    /// Readable when a copy that waits for its guest's driver can be made.
+    /// Readable when a copy that waits for its guest's driver can be made, or one that the GPU makes is complete.
     pub(crate) fn fence(&self) -> Option<OwnedFd> {
-        self.late.as_ref()?.fd()?.try_clone_to_owned().ok()
+        let late = self.late.as_ref().and_then(Late::fd);
+        let drawing = self.drawing.as_ref().map(|drawing| drawing.fence.as_fd());
+        late.or(drawing)?.try_clone_to_owned().ok()
     }
 
     fn hear(&mut self, news: News) {
@@ -182,50 +188,6 @@ impl GstSink {
         self.events.push_back(SinkEvent::Presented(commit));
         self.events.push_back(SinkEvent::Released(commit));
     }
-
-    fn copy_now(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
-        let done = match self.copy_into(target, buffer, damage) {
-            Ok(bytes) => SinkEvent::Copied { target, bytes },
-            Err(reason) => {
-                self.warn(&reason);
-                SinkEvent::CopyFailed { target, reason }
-            }
-        };
-        self.events.push_back(done);
-    }
-
-    /// Tells the user why frames are missing; once, because each frame may.
-    fn warn(&mut self, reason: &str) {
-        if self.warned.as_deref() == Some(reason) {
-            return;
-        }
-        self.warned = Some(reason.to_owned());
-        if let Some(element) = self.ways.element.upgrade() {
-            gst::element_warning!(
-                element,
-                gst::StreamError::Failed,
-                ("the guest's picture can't be copied: {reason}")
-            );
-        }
-    }
-
-    fn copy_into(&mut self, target: u8, buffer: &Buffer, damage: &Damage) -> Result<u64, String> {
-        let Buffer { storage, layout, visible, transform, .. } = buffer;
-        let view = View { layout: *layout, visible: *visible, transform: *transform };
-        let reader = self.readers.of(storage).map_err(|error| error.to_string())?;
-        let size = view.size();
-        let stride = size.width as usize * OUT_PIXEL;
-        let bytes = stride * size.height as usize;
-        let place = &mut self.targets[usize::from(target)];
-        if place.as_ref().is_none_or(|target| target.size != size) {
-            let memory = Lendable::bytes(bytes, &self.ways.inbox)
-                .map_err(|error| format!("the system has no memory for a copy ({error})"))?;
-            *place = Some(Target { size, memory, agreed: None });
-        }
-        let memory = &place.as_ref().expect("made above").memory;
-        let copied = memory.write(|pixels| cpu::copy(reader, &view, damage, pixels, stride));
-        copied.ok_or("downstream still has the copy")?.map_err(|error| error.to_string())
-    }
 }
 
 impl Sink for GstSink {
@@ -240,6 +202,8 @@ impl Sink for GstSink {
             }
             if let Some(Late { target, buffer, damage }) = self.late.take_if(|late| late.is_due()) {
                 self.copy_now(target, &buffer, &damage);
+            } else if let Some(drawing) = self.drawing.take_if(|drawing| drawing.is_complete()) {
+                self.end_drawing(drawing);
             } else if let Some((_, commit)) =
                 self.held_back.pop_front_if(|(at, _)| *at <= Instant::now())
             {
@@ -307,33 +271,7 @@ impl Sink for GstSink {
     }
 
     fn show_copy(&mut self, commit: CommitId, target: u8, buffer: &Buffer, damage: &Damage) {
-        let drawn = self.drawn_at(commit);
-        let known = self.targets[usize::from(target)].as_mut();
-        let Some(target) = known else { return self.skip(commit) };
-        let picture = Picture::copied(target.size);
-        if target.agreed.is_none() {
-            let Some(takes) = self.ways.downstream.get() else { return self.skip(commit) };
-            match Agreed::new(caps::copied(target.size, self.manner.rate), &takes.caps) {
-                Ok(agreed) => target.agreed = Some(agreed),
-                Err(offers) => {
-                    let wanted = &takes.caps;
-                    let what = format!(
-                        "the guest's picture is given as {offers}, but downstream takes {wanted}: \
-                         videoconvert and videoscale behind this element make it what is wanted"
-                    );
-                    self.ways.mailbox.end(End::Failed(Kind::Format, what, String::new()));
-                    return self.skip(commit);
-                }
-            }
-        }
-        let Some(agreed) = target.agreed.clone() else { return self.skip(commit) };
-        let Some(memory) = target.memory.lend(commit) else { return self.skip(commit) };
-        self.shown = None;
-        let damage = meta::visible(damage, &buffer.visible, buffer.transform);
-        let buffer = buffer.id;
-        let (copied, ready) = (true, Instant::now());
-        let frame = Frame { memory, agreed, picture, copied, commit, buffer, damage, drawn, ready };
-        self.push(frame, None);
+        self.push_copy(commit, target, buffer, damage);
     }
 
     fn drawn(&mut self, commit: CommitId, at: Instant) {

@@ -24,6 +24,17 @@ impl Gpu {
         }
     }
 
+    /// It failed at what it must be able to do: it is not asked again.
+    pub(super) fn give_up(&mut self, error: BlitError) {
+        self.found = Some(Err(error));
+    }
+
+    pub(super) fn drop_target(&mut self, slot: u8) {
+        if let Some(Ok(gpu)) = &mut self.found {
+            gpu.drop_target(slot);
+        }
+    }
+
     pub(super) fn forget(&mut self, storage: StorageId) {
         if let Some(Ok(gpu)) = &mut self.found {
             gpu.forget(storage);

@@ -66,15 +66,6 @@ impl Import {
     }
 }
 
-/// Memory of ours that copies are made in.
-#[derive(Debug)]
-pub(super) struct Target {
-    pub(super) size: Size,
-    pub(super) memory: Lendable,
-    /// `None`: to be agreed on when it is shown.
-    pub(super) agreed: Option<Agreed>,
-}
-
 impl GstSink {
     /// The guest's own memory, if downstream takes it.
     pub(super) fn imported(&mut self, id: ImportId, buffer: &Buffer) -> Result<Import, String> {
@@ -110,7 +101,12 @@ impl GstSink {
     }
 
     /// What downstream would take memory as that is to be read so.
-    fn agree(&self, layout: &Layout, picture: &Picture, takes: &Takes) -> Result<Agreed, String> {
+    pub(super) fn agree(
+        &self,
+        layout: &Layout,
+        picture: &Picture,
+        takes: &Takes,
+    ) -> Result<Agreed, String> {
         let offers = caps::direct(layout, picture.size, self.manner.rate);
         let agreed = Agreed::new(offers, &takes.caps).map_err(|offers| {
             format!("downstream takes none of {offers}, it takes {}", takes.caps)

@@ -173,8 +173,12 @@ impl Guest {
     /// A buffer of the usual size of which only the driver knows how it is laid out.
     pub(crate) fn add_implicit(&mut self) -> usize {
         let linear = self.add(SIZE, 0);
-        let layout = self.buffers[linear].2;
+        let layout = self.layout(linear);
         self.add_laid_out(Layout { modifier: Modifier::INVALID, ..layout })
+    }
+
+    pub(crate) fn layout(&self, buffer: usize) -> Layout {
+        self.buffers[buffer].2
     }
 
     /// Draws a grey.

@@ -1,0 +1,226 @@
+//! `fanlightsrc` with a guest's memory that the CPU can't read, and a GPU that copies it: the memory are memfds that the
+//! plugin is told are dma-bufs of a GPU, and that is a fake.
+
+mod gpu;
+mod guest;
+
+use std::os::fd::BorrowedFd;
+
+use fanlight::frame::{Damage, Format, Layout, Modifier, Rect, Size};
+use fanlight::serve::Answer;
+use fanlight::sys::{self, ClassifyError, Identity};
+use gst::prelude::*;
+use gst_check::Harness;
+use gst_video::VideoMeta;
+
+use gpu::{OTHER, Orders, TILED, orders};
+use guest::{Guest, SIZE, count, file, init};
+
+/// Pixels of the usual size.
+const WHOLE: usize = 64 * 32;
+const LINEAR_ONLY: &str = "video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=XR24";
+const BOTH: &str = "video/x-raw(memory:DMABuf),format=DMA_DRM,\
+                    drm-format={XR24:0x0100000000000002,XR24,NV12}";
+
+/// What fits into a page is no dma-buf.
+const SMALL: Size = Size { width: 32, height: 16 };
+
+fn classify(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
+    let known = sys::classify(fd)?;
+    if known.size > 4096 { guest::classify_as_gpus(fd) } else { Ok(known) }
+}
+
+fn harness(guest: &Guest, takes: &str) -> Harness {
+    init();
+    gstfanlight::classify_with(classify);
+    let element = format!("fanlightsrc uri={} ack-deadline=1000", guest.uri());
+    let mut harness = Harness::new_parse(&element);
+    harness.use_systemclock();
+    harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
+    harness.set_sink_caps_str(takes);
+    harness
+}
+
+/// A buffer that nobody downstream takes as it is, and the CPU can't read.
+fn tiled(guest: &mut Guest) -> usize {
+    let linear = guest.layout(0);
+    guest.add_laid_out(Layout { modifier: OTHER, ..linear })
+}
+
+/// The greys of a frame's pixels, from row to row as its meta says.
+fn greys(buffer: &gst::BufferRef) -> Vec<u8> {
+    let meta = buffer.meta::<VideoMeta>().unwrap();
+    let (width, stride) = (meta.width() as usize, usize::try_from(meta.stride()[0]).unwrap());
+    let map = buffer.map_readable().unwrap();
+    let rows = map.chunks(stride).take(meta.height() as usize);
+    rows.flat_map(|row| row[..width * 4].iter().step_by(4).copied().collect::<Vec<_>>()).collect()
+}
+
+/// The next frame that is all of this grey. A new picture may come twice: when it is announced, and when it is drawn.
+fn pull(harness: &mut Harness, grey: u8, pixels: usize) -> gst::Buffer {
+    loop {
+        let shown = harness.pull().expect("a frame");
+        let greys = greys(&shown);
+        assert!(greys.iter().all(|other| *other == greys[0]), "a mixed frame");
+        if greys.len() == pixels && greys[0] == grey {
+            return shown;
+        }
+    }
+}
+
+fn drm_format(harness: &Harness) -> String {
+    let caps = harness.sinkpad().unwrap().current_caps().unwrap();
+    caps.structure(0).unwrap().get("drm-format").unwrap()
+}
+
+#[test]
+fn the_gpu_copies_what_the_cpu_cannot_read_into_memory_that_downstream_takes() {
+    let linear = vec![Modifier::LINEAR];
+    for (takes, offered, said) in [
+        (LINEAR_ONLY, linear.clone(), Some("XR24")),
+        (BOTH, vec![TILED, Modifier::LINEAR], Some("XR24:0x0100000000000002")),
+        ("video/x-raw,format=BGRx", linear, None),
+    ] {
+        let _turn = gpu::begin(Orders::default());
+        let mut guest = Guest::new().with(1);
+        let buffer = tiled(&mut guest);
+        let mut harness = harness(&guest, takes);
+        harness.play();
+        let mut files = Vec::new();
+        for grey in 10..30 {
+            guest.paint(buffer, grey);
+            let frame = guest.show(buffer);
+            let shown = pull(&mut harness, grey, WHOLE);
+            files.push(file(&shown).unwrap().0);
+            assert_eq!(guest.answered(frame), Answer::Acked);
+        }
+        let targets = orders(|orders| std::mem::take(&mut orders.targets));
+        // Made once, and drawn into again and again.
+        assert!((1..=3).contains(&targets.len()), "{targets:?}");
+        for (size, modifiers, made) in &targets {
+            assert_eq!((size, modifiers), (&SIZE, &offered));
+            assert!(
+                files.contains(made)
+                    && files.iter().all(|file| targets.iter().any(|t| t.2 == *file))
+            );
+        }
+        assert_eq!(said.is_some().then(|| drm_format(&harness)).as_deref(), said);
+        assert_eq!(count(&harness, "forced-acks"), 0);
+    }
+}
+
+#[test]
+fn a_copy_is_passed_on_when_it_is_complete() {
+    let _turn = gpu::begin(Orders { fenced: true, ..Orders::default() });
+    let mut guest = Guest::new().with(1);
+    let buffer = tiled(&mut guest);
+    let mut harness = harness(&guest, LINEAR_ONLY);
+    harness.play();
+    guest.paint(buffer, 40);
+    let frame = guest.show(buffer);
+    gpu::wait(|orders| !orders.fences.is_empty());
+    // The element's thread waits: what it is asked now it answers, and the frame is not there.
+    assert_eq!(count(&harness, "bytes-copied"), 0);
+    assert!(harness.try_pull().is_none());
+    orders(Orders::complete);
+    pull(&mut harness, 40, WHOLE);
+    assert_eq!(guest.answered(frame), Answer::Acked);
+    assert_eq!(count(&harness, "bytes-copied"), 64 * 32 * 4);
+}
+
+#[test]
+fn only_what_changed_is_drawn_into_a_target_that_has_the_rest() {
+    let _turn = gpu::begin(Orders::default());
+    let mut guest = Guest::new().with(1);
+    let buffer = tiled(&mut guest);
+    let mut harness = harness(&guest, LINEAR_ONLY);
+    harness.play();
+    guest.paint(buffer, 1);
+    guest.answered(guest.show(buffer));
+    pull(&mut harness, 1, WHOLE);
+    let part = Rect { x: 8, y: 4, width: 16, height: 8 };
+    for grey in 2..22 {
+        if grey == 12 {
+            // By now each target that is used has been drawn into.
+            orders(|orders| (orders.drawn.clear(), orders.targets.clear()));
+        }
+        // It says so of a part of what has changed.
+        guest.paint(buffer, grey);
+        guest.answered(guest.update(buffer, part));
+        let shown = harness.pull().expect("a frame");
+        let shown = greys(&shown);
+        assert_eq!((shown[4 * 64 + 8], shown[11 * 64 + 23]), (grey, grey));
+    }
+    orders(|orders| {
+        assert_eq!((orders.drawn.len(), orders.targets.len()), (10, 0));
+        assert!(orders.drawn.iter().all(|damage| *damage == Damage::from(part)));
+    });
+}
+
+#[test]
+fn memory_that_the_gpu_cannot_make_so_is_made_linear() {
+    let _turn = gpu::begin(Orders { only_linear: true, ..Orders::default() });
+    let mut guest = Guest::new().with(1);
+    let buffer = tiled(&mut guest);
+    let mut harness = harness(&guest, BOTH);
+    harness.play();
+    guest.paint(buffer, 7);
+    guest.show(buffer);
+    pull(&mut harness, 7, WHOLE);
+    assert_eq!(drm_format(&harness), "XR24");
+}
+
+#[test]
+fn formats_that_the_cpu_does_not_know_are_drawn() {
+    let _turn = gpu::begin(Orders::default());
+    let mut guest = Guest::new().with(1);
+    let format = Format(u32::from_le_bytes(*b"XR30"));
+    let deep = guest.add_laid_out(Layout { format, ..guest.layout(0) });
+    let mut harness = harness(&guest, "video/x-raw,format=BGRx");
+    harness.play();
+    guest.paint(deep, 9);
+    guest.show(deep);
+    pull(&mut harness, 9, WHOLE);
+}
+
+#[test]
+fn the_cpu_copies_what_it_can_read_whatever_the_gpu_has_drawn_before() {
+    let _turn = gpu::begin(Orders::default());
+    let mut guest = Guest::new().with(1);
+    let drawn = tiled(&mut guest);
+    let copied = guest.add(SMALL, 0);
+    let mut harness = harness(&guest, "video/x-raw,format=BGRx");
+    harness.play();
+    for round in 0..12 {
+        for (buffer, grey, pixels) in [(drawn, 100 + round, WHOLE), (copied, 50 + round, 32 * 16)] {
+            guest.paint(buffer, grey);
+            let frame = guest.show(buffer);
+            pull(&mut harness, grey, pixels);
+            assert_eq!(guest.answered(frame), Answer::Acked);
+        }
+    }
+    assert_eq!(orders(|orders| orders.drawn.len()), 12);
+}
+
+#[test]
+fn what_neither_can_copy_is_said_with_what_each_lacks() {
+    for (how, lacks) in [
+        (Orders { refuses_memory: true, ..Orders::default() }, "it is told to refuse"),
+        (Orders { breaks: true, ..Orders::default() }, "it is told to break"),
+    ] {
+        let _turn = gpu::begin(how);
+        init();
+        gstfanlight::classify_with(classify);
+        let mut guest = Guest::new().with(1);
+        let buffer = tiled(&mut guest);
+        guest.show(buffer);
+        let takes = "video/x-raw,format=BGRx";
+        let warning =
+            guest::warning(&format!("fanlightsrc uri={} ! {takes} ! fakesink", guest.uri()));
+        assert!(
+            warning.contains("the CPU can't read memory laid out as modifier 0x02"),
+            "{warning}"
+        );
+        assert!(warning.contains(lacks), "{warning}");
+    }
+}
