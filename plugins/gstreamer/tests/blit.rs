@@ -215,8 +215,8 @@ fn what_neither_can_copy_is_said_with_what_each_lacks() {
         let buffer = tiled(&mut guest);
         guest.show(buffer);
         let takes = "video/x-raw,format=BGRx";
-        let warning =
-            guest::warning(&format!("fanlightsrc uri={} ! {takes} ! fakesink", guest.uri()));
+        let launch = format!("fanlightsrc uri={} ! {takes} ! fakesink", guest.uri());
+        let warning = guest::said(&launch, gst::MessageType::Warning);
         assert!(
             warning.contains("the CPU can't read memory laid out as modifier 0x02"),
             "{warning}"

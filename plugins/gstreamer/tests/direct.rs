@@ -223,6 +223,9 @@ fn that_nothing_can_be_shown_is_said() {
     let guest = Guest::new().with(1);
     // A memfd that is taken for a dma-buf can't be copied, and this one isn't taken as it is.
     guest.show_as(0, Transform::Flipped);
-    let warning = guest::warning(&format!("fanlightsrc uri={} ! fakesink", guest.uri()));
+    let warning = guest::said(
+        &format!("fanlightsrc uri={} ! fakesink", guest.uri()),
+        gst::MessageType::Warning,
+    );
     assert!(warning.contains("can't be copied"), "{warning}");
 }

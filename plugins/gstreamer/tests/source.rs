@@ -11,7 +11,7 @@ use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoMeta, VideoOverlayCompositionMeta};
 
-use guest::{Guest, PATIENCE, SIZE, count, init, source};
+use guest::{Guest, PATIENCE, SIZE, count, init, next_message, source};
 
 fn harness(guest: &Guest, properties: &str) -> Harness {
     init();
@@ -216,34 +216,17 @@ fn a_still_screen_is_sent_again_where_that_is_wanted() {
     }
 }
 
-fn next_message(pipeline: &gst::Element, kind: gst::MessageType) -> gst::Message {
-    let bus = pipeline.bus().unwrap();
-    let patience = gst::ClockTime::try_from(PATIENCE).unwrap();
-    bus.timed_pop_filtered(patience, &[kind]).expect("a message")
-}
-
-fn error_of(description: &str) -> String {
-    init();
-    let pipeline = gst::parse::launch(description).unwrap();
-    let _ = pipeline.set_state(gst::State::Playing);
-    let message = next_message(&pipeline, gst::MessageType::Error);
-    pipeline.set_state(gst::State::Null).unwrap();
-    match message.view() {
-        gst::MessageView::Error(error) => error.error().to_string(),
-        _ => unreachable!(),
-    }
-}
-
 #[test]
 fn errors_name_cause_and_remedy() {
-    let none = error_of("fanlightsrc uri=scanout:/nonexistent/vm.sock ! fakesink");
+    let said = |launch: &str| guest::said(launch, gst::MessageType::Error);
+    let none = said("fanlightsrc uri=scanout:/nonexistent/vm.sock ! fakesink");
     assert!(none.contains("/nonexistent/vm.sock") && none.contains("is it running"), "{none}");
-    let scheme = error_of("fanlightsrc uri=vnc:x ! fakesink");
+    let scheme = said("fanlightsrc uri=vnc:x ! fakesink");
     assert!(scheme.contains("scanout:/path/to.sock"), "{scheme}");
     let guest = Guest::new().with(1);
     guest.show(0);
     let gray = "video/x-raw,format=BGRx,width=7";
-    let format = error_of(&format!("fanlightsrc uri={} ! {gray} ! fakesink", guest.uri()));
+    let format = said(&format!("fanlightsrc uri={} ! {gray} ! fakesink", guest.uri()));
     assert!(format.contains("width=(int)64") && format.contains("width=(int)7"), "{format}");
 }
 

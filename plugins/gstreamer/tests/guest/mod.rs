@@ -62,17 +62,25 @@ pub(crate) fn file(buffer: &gst::BufferRef) -> Option<(u64, i32)> {
     Some((fstat(fd).unwrap().st_ino, memory.fd()))
 }
 
-/// What the user of this pipeline is warned of first.
-pub(crate) fn warning(launch: &str) -> String {
-    let pipeline = gst::parse::launch(launch).unwrap();
-    pipeline.set_state(gst::State::Playing).unwrap();
+/// Waits for a message of this kind.
+pub(crate) fn next_message(pipeline: &gst::Element, kind: gst::MessageType) -> gst::Message {
+    let bus = pipeline.bus().unwrap();
     let patience = gst::ClockTime::try_from(PATIENCE).unwrap();
-    let warnings = &[gst::MessageType::Warning];
-    let warning = pipeline.bus().unwrap().timed_pop_filtered(patience, warnings);
+    bus.timed_pop_filtered(patience, &[kind]).expect("a message")
+}
+
+/// The first warning or error, as `kind` is, of this pipeline.
+pub(crate) fn said(launch: &str, kind: gst::MessageType) -> String {
+    init();
+    let pipeline = gst::parse::launch(launch).unwrap();
+    // Of what fails there is a message.
+    let _ = pipeline.set_state(gst::State::Playing);
+    let message = next_message(&pipeline, kind);
     pipeline.set_state(gst::State::Null).unwrap();
-    match warning.expect("a warning").view() {
+    match message.view() {
         gst::MessageView::Warning(warning) => warning.error().to_string(),
-        _ => unreachable!("no other kind was asked for"),
+        gst::MessageView::Error(error) => error.error().to_string(),
+        _ => unreachable!("nothing else is asked for"),
     }
 }
 
