@@ -21,6 +21,8 @@ const VARIABLE: Fraction = Fraction::new_raw(0, 1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Picture {
     pub(crate) size: Size,
+    /// Where it is within a whole of which downstream has to show only this part; `None`: it is the whole.
+    pub(crate) part: Option<Part>,
     /// What a pixel is; [`VideoFormat::DmaDrm`] where GStreamer has no name for it.
     pub(crate) format: VideoFormat,
     /// Of each plane, in bytes.
@@ -31,12 +33,22 @@ pub(crate) struct Picture {
     pub(crate) flipped: bool,
 }
 
+/// Where a picture is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// Of the memory.
+    pub(crate) of: Size,
+    pub(crate) x: u32,
+    pub(crate) y: u32,
+}
+
 impl Picture {
     /// Of a copy: rows of XRGB8888 without gaps, upright.
     pub(crate) fn copied(size: Size) -> Self {
         let stride = i32::try_from(size.width * 4).unwrap_or(i32::MAX);
         Self {
             size,
+            part: None,
             format: VideoFormat::Bgrx,
             offsets: [0; 4],
             strides: [stride, 0, 0, 0],
@@ -51,7 +63,7 @@ impl Picture {
         (self.strides, self.offsets) != (usual.strides, usual.offsets)
     }
 
-    /// Of a guest's own memory; `None` where what is visible can't be told from what isn't.
+    /// Of a guest's own memory; `None` where its rows are too long.
     pub(crate) fn direct(layout: &Layout, visible: &Rect, transform: Transform) -> Option<Self> {
         let whole = (visible.width, visible.height) == (layout.size.width, layout.size.height);
         let linear = layout.modifier == Modifier::LINEAR && layout.plane_count == 1;
@@ -61,17 +73,21 @@ impl Picture {
         for (stride, plane) in strides.iter_mut().zip(layout.planes) {
             *stride = i32::try_from(plane.stride).ok()?;
         }
-        if !whole {
+        let mut part = None;
+        match pixel_bytes(layout.format).filter(|_| linear) {
+            _ if whole => {}
             // Of rows that lie one after the other a part begins later, and that is all.
-            let pixel = pixel_bytes(layout.format).filter(|_| linear)?;
-            offsets[0] +=
-                visible.y as usize * layout.planes[0].stride as usize + visible.x as usize * pixel;
+            Some(pixel) => {
+                offsets[0] += visible.y as usize * layout.planes[0].stride as usize
+                    + visible.x as usize * pixel;
+            }
+            None => part = Some(Part { of: layout.size, x: visible.x, y: visible.y }),
         }
         let format = gst_video::dma_drm_fourcc_to_format(layout.format.0);
         let size = Size { width: visible.width, height: visible.height };
         let flipped = transform == Transform::Flipped;
         let format = format.unwrap_or(VideoFormat::DmaDrm);
-        Some(Self { size, format, offsets, strides, planes, flipped })
+        Some(Self { size, part, format, offsets, strides, planes, flipped })
     }
 }
 
@@ -320,15 +336,18 @@ mod tests {
     }
 
     #[test]
-    fn a_visible_part_of_linear_memory_begins_later_and_of_tiled_memory_is_not_told() {
+    fn a_visible_part_of_linear_memory_begins_later_and_of_tiled_memory_is_told() {
         let part = Rect { x: 3, y: 2, width: 10, height: 20 };
         let linear = layout(Format::XRGB8888, Modifier::LINEAR);
         let picture = Picture::direct(&linear, &part, Transform::Normal).unwrap();
         assert_eq!((picture.offsets[0], picture.strides[0]), (64 + 2 * 512 + 3 * 4, 512));
-        assert_eq!(picture.size, Size { width: 10, height: 20 });
+        assert_eq!((picture.size, picture.part), (Size { width: 10, height: 20 }, None));
         let tiled = layout(Format::XRGB8888, TILED);
-        assert_eq!(Picture::direct(&tiled, &part, Transform::Normal), None);
+        let picture = Picture::direct(&tiled, &part, Transform::Normal).unwrap();
+        assert_eq!((picture.size, picture.offsets[0]), (Size { width: 10, height: 20 }, 64));
+        assert_eq!(picture.part, Some(Part { of: SIZE, x: 3, y: 2 }));
         let whole = Rect { x: 0, y: 0, width: 100, height: 50 };
-        assert!(Picture::direct(&tiled, &whole, Transform::Flipped).unwrap().flipped);
+        let picture = Picture::direct(&tiled, &whole, Transform::Flipped).unwrap();
+        assert!(picture.flipped && picture.part.is_none());
     }
 }

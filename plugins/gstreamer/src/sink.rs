@@ -239,7 +239,7 @@ impl Sink for GstSink {
         let Some(known) = known else { return self.skip(commit) };
         let picture = Picture::direct(&known.layout, &buffer.visible, buffer.transform);
         let Some(picture) = picture else { return self.skip(commit) };
-        if known.size != picture.size {
+        if known.picture != picture {
             // Another part of the same memory is visible now.
             let takes = self.ways.downstream.get();
             let offers = caps::direct(&known.layout, picture.size, self.manner.rate);

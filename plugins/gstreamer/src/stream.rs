@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use fanlight::frame::Size;
 use gst::ClockTime;
-use gst_video::{VideoFrameFlags, VideoMeta};
+use gst_video::{VideoCropMeta, VideoFrameFlags, VideoMeta};
 
-use crate::caps::{self, Rate};
+use crate::caps::{self, Part, Rate};
 use crate::cursor::Cursors;
 use crate::mailbox::{Frame, Times};
 use crate::meta;
@@ -156,7 +157,8 @@ impl Stream {
             buffer.set_pts(pts);
             buffer.set_duration(duration);
             let picture = &frame.picture;
-            let (size, planes) = (picture.size, picture.planes);
+            let (size, planes) =
+                (picture.part.map_or(picture.size, |part| part.of), picture.planes);
             // It fails for formats only that no picture has.
             let _ = VideoMeta::add_full(
                 buffer,
@@ -167,6 +169,10 @@ impl Stream {
                 &picture.offsets[..planes],
                 &picture.strides[..planes],
             );
+            if let Some(Part { x, y, .. }) = picture.part {
+                let Size { width, height } = picture.size;
+                VideoCropMeta::add(buffer, (x, y, width, height));
+            }
             let reference = self.reference.get_or_insert_with(meta::reference);
             meta::add(buffer, &frame, reference);
             if cursor == CursorMode::Meta {

@@ -161,7 +161,7 @@ impl GstSink {
         if held.agreed.is_none() {
             held.agreed = Agreed::new(offers.clone(), &takes.caps).ok();
         }
-        let readable = |agreed: &Agreed| takes.can_read(&agreed.caps, held.picture.has_gaps());
+        let readable = |agreed: &Agreed| takes.can_read(&agreed.caps, &held.picture).is_ok();
         Ok(held.agreed.as_ref().is_some_and(readable))
     }
 

@@ -1,6 +1,6 @@
 //! A guest's memory as memories of GStreamer's.
 
-use fanlight::frame::{CommitId, ImportId, Layout, Memory, Modifier, Size, Transform};
+use fanlight::frame::{CommitId, ImportId, Layout, Memory, Modifier, Transform};
 use fanlight::port::Buffer;
 use fanlight::session::Present;
 
@@ -18,10 +18,8 @@ pub(super) struct Import {
     pub(super) layout: Layout,
     pub(super) memories: Vec<Lendable>,
     pub(super) agreed: Agreed,
-    /// Of what is visible of it.
-    pub(super) size: Size,
-    /// That part's rows don't lie one after the other.
-    pub(super) gaps: bool,
+    /// What is visible of it.
+    pub(super) picture: Picture,
     /// Which memory was shown last.
     pub(super) last: usize,
 }
@@ -29,14 +27,14 @@ pub(super) struct Import {
 impl Import {
     /// Whether downstream still takes it, in whatever way.
     pub(super) fn suits(&mut self, takes: &Takes) -> bool {
-        self.agreed.again(&takes.caps) && takes.can_read(&self.agreed.caps, self.gaps)
+        self.agreed.again(&takes.caps) && takes.can_read(&self.agreed.caps, &self.picture).is_ok()
     }
 
     /// Another part of it is visible now: whether downstream takes that too.
     pub(super) fn show_part(&mut self, part: &Picture, offers: gst::Caps, takes: &Takes) -> bool {
         let Ok(agreed) = Agreed::new(offers, &takes.caps) else { return false };
-        (self.agreed, self.size, self.gaps) = (agreed, part.size, part.has_gaps());
-        takes.can_read(&self.agreed.caps, self.gaps)
+        (self.agreed, self.picture) = (agreed, *part);
+        takes.can_read(&self.agreed.caps, part).is_ok()
     }
 
     /// A memory of this import for the next frame. Sinks leave out a frame that comes in the memory of the one before
@@ -72,10 +70,9 @@ impl GstSink {
         let takes = self.ways.downstream.get().ok_or("downstream is not known yet")?;
         let layout = self.layout(buffer)?;
         let picture = Picture::direct(&layout, &buffer.visible, buffer.transform)
-            .ok_or("only a part of it is visible, and its rows don't lie one after the other")?;
+            .ok_or("its rows are too long")?;
         let agreed = self.agree(&layout, &picture, &takes)?;
-        let (size, gaps) = (picture.size, picture.has_gaps());
-        Ok(Import { id, layout, memories: Vec::new(), agreed, size, gaps, last: 0 })
+        Ok(Import { id, layout, memories: Vec::new(), agreed, picture, last: 0 })
     }
 
     /// How a guest's dma-buf is to be read: where its modifier isn't said, which GStreamer has no words for, as the GPU's
@@ -111,9 +108,7 @@ impl GstSink {
         let agreed = Agreed::new(offers, &takes.caps).map_err(|offers| {
             format!("downstream takes none of {offers}, it takes {}", takes.caps)
         })?;
-        if !takes.can_read(&agreed.caps, picture.has_gaps()) {
-            return Err("its rows have gaps, which downstream can't skip".to_owned());
-        }
+        takes.can_read(&agreed.caps, picture)?;
         Ok(agreed)
     }
 }

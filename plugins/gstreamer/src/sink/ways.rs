@@ -6,7 +6,7 @@ use std::time::Duration;
 use fanlight::session::Present;
 use gst::glib;
 
-use crate::caps::{self, Rate};
+use crate::caps::{self, Picture, Rate};
 use crate::cursor::Cursors;
 use crate::inbox::Inbox;
 use crate::mailbox::Mailbox;
@@ -23,12 +23,25 @@ pub(crate) struct Takes {
     pub(crate) caps: gst::Caps,
     /// Whether it looks where rows begin and end (`GstVideoMeta`) in memory that has no feature of its own.
     pub(crate) video_meta: bool,
+    /// Whether it shows only the part of a dma-buf that it is told to (`GstVideoCropMeta`).
+    pub(crate) crop_meta: bool,
 }
 
 impl Takes {
-    /// Whether rows can be read as they lie in frames of these caps, which downstream takes.
-    pub(crate) fn can_read(&self, caps: &gst::CapsRef, gaps: bool) -> bool {
-        !gaps || self.video_meta || caps::is_dmabuf(caps)
+    /// Whether downstream, which takes frames of these caps, can make the picture of them; if not, why.
+    pub(crate) fn can_read(
+        &self,
+        caps: &gst::CapsRef,
+        picture: &Picture,
+    ) -> Result<(), &'static str> {
+        let dmabuf = caps::is_dmabuf(caps);
+        if picture.part.is_some() && !(dmabuf && self.crop_meta) {
+            return Err("only a part of it is visible, which downstream can't cut out");
+        }
+        if picture.has_gaps() && !dmabuf && !self.video_meta {
+            return Err("its rows have gaps, which downstream can't skip");
+        }
+        Ok(())
     }
 }
 
@@ -41,7 +54,8 @@ impl Downstream {
     pub(crate) fn set(&self, takes: Takes) -> bool {
         let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let same = now.as_ref().is_some_and(|now| {
-            now.video_meta == takes.video_meta && now.caps.is_strictly_equal(&takes.caps)
+            (now.video_meta, now.crop_meta) == (takes.video_meta, takes.crop_meta)
+                && now.caps.is_strictly_equal(&takes.caps)
         });
         *now = Some(takes);
         !same

@@ -6,7 +6,7 @@ use std::time::Duration;
 use gst::prelude::*;
 use gst::subclass::prelude::*;
 use gst_base::prelude::*;
-use gst_video::{VideoMeta, VideoOverlayCompositionMeta};
+use gst_video::{VideoCropMeta, VideoMeta, VideoOverlayCompositionMeta};
 
 use super::imp::{FanlightSrc, LATENCY_MAX, Running};
 use crate::caps;
@@ -19,10 +19,11 @@ use crate::stream::Stream;
 /// Frames in a row that downstream may refuse: what it said may be old by then, but not each time.
 const REFUSALS_MAX: u32 = 8;
 
-/// Whether downstream reads this frame's rows as they lie.
-fn can_skip_gaps(running: &Running, frame: &Frame) -> bool {
-    let (caps, gaps) = (&frame.agreed.caps, frame.picture.has_gaps());
-    !gaps || running.ways.downstream.get().is_none_or(|takes| takes.can_read(caps, gaps))
+/// Whether downstream can make the picture of this frame's memory.
+fn can_read(running: &Running, frame: &Frame) -> bool {
+    let (caps, picture) = (&frame.agreed.caps, &frame.picture);
+    let plain = picture.part.is_none() && !picture.has_gaps();
+    plain || running.ways.downstream.get().is_none_or(|takes| takes.can_read(caps, picture).is_ok())
 }
 
 impl FanlightSrc {
@@ -31,8 +32,10 @@ impl FanlightSrc {
         let pad = self.pad();
         let template = pad.pad_template_caps();
         let caps = pad.peer_query_caps(Some(&template));
-        let video_meta = running.ways.downstream.get().is_none_or(|takes| takes.video_meta);
-        if running.ways.downstream.set(Takes { caps, video_meta }) {
+        let known = running.ways.downstream.get();
+        let (video_meta, crop_meta) =
+            known.map_or((true, true), |takes| (takes.video_meta, takes.crop_meta));
+        if running.ways.downstream.set(Takes { caps, video_meta, crop_meta }) {
             running.worker.tell(News::CapsChanged);
         }
     }
@@ -70,7 +73,7 @@ impl FanlightSrc {
         if pad.needs_reconfigure() {
             self.ask_downstream(running);
         } else if stream.caps.as_ref() == Some(&frame.agreed.caps) {
-            return Ok(can_skip_gaps(running, frame));
+            return Ok(can_read(running, frame));
         }
         if let Some(takes) = running.ways.downstream.get()
             && !takes.caps.can_intersect(&frame.agreed.caps)
@@ -89,7 +92,7 @@ impl FanlightSrc {
         }
         stream.caps = Some(caps.clone());
         self.ask_allocation(running, stream, caps);
-        if !can_skip_gaps(running, frame) {
+        if !can_read(running, frame) {
             return Ok(false);
         }
         if frame.picture.flipped != stream.flipped {
@@ -111,8 +114,14 @@ impl FanlightSrc {
         let overlays = query.find_allocation_meta::<VideoOverlayCompositionMeta>().is_some();
         stream.overlays = answered && overlays;
         if let Some(takes) = running.ways.downstream.get() {
-            let plain = !caps::is_dmabuf(caps);
-            if plain && running.ways.downstream.set(Takes { video_meta, ..takes }) {
+            // Each is asked where it matters.
+            let takes = if caps::is_dmabuf(caps) {
+                let crop_meta = query.find_allocation_meta::<VideoCropMeta>().is_some();
+                Takes { crop_meta: answered && crop_meta, ..takes }
+            } else {
+                Takes { video_meta, ..takes }
+            };
+            if running.ways.downstream.set(takes) {
                 running.worker.tell(News::CapsChanged);
             }
         }

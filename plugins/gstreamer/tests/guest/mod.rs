@@ -202,11 +202,15 @@ impl Guest {
     }
 
     pub(crate) fn show_as(&self, buffer: usize, transform: Transform) -> u32 {
-        let (id, _, layout) = &self.buffers[buffer];
-        let whole = Rect { x: 0, y: 0, width: layout.size.width, height: layout.size.height };
+        let Size { width, height } = self.layout(buffer).size;
+        self.show_part(buffer, Rect { x: 0, y: 0, width, height }, transform)
+    }
+
+    pub(crate) fn show_part(&self, buffer: usize, part: Rect, transform: Transform) -> u32 {
+        let id = self.buffers[buffer].0;
         let mut server = self.server.lock().unwrap();
-        server.scanout(self.console, *id, whole, transform).unwrap();
-        server.update(self.console, *id, &[]).unwrap()
+        server.scanout(self.console, id, part, transform).unwrap();
+        server.update(self.console, id, &[]).unwrap()
     }
 
     /// Has changed this part of the buffer that it shows.
