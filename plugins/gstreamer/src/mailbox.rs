@@ -3,14 +3,18 @@
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use fanlight::frame::{BufferId, CommitId, Damage};
+use fanlight::frame::{BufferId, CommitId, Damage, PLANES_MAX};
 
 use crate::caps::{Agreed, Picture};
+
+/// What a frame lies in, one after the other.
+pub(crate) type Memories = [Option<gst::Memory>; PLANES_MAX];
 
 /// One frame of the guest.
 #[derive(Clone, Debug)]
 pub(crate) struct Frame {
-    pub(crate) memory: gst::Memory,
+    /// One a dma-buf; but for planes that lie in several it is one.
+    pub(crate) memories: Memories,
     pub(crate) agreed: Agreed,
     pub(crate) picture: Picture,
     /// The memory is a copy of ours that the CPU can read.

@@ -1,6 +1,7 @@
 //! The pipeline as a sink of the session: the guest's memory, or a copy of it, becomes frames in the mailbox.
 
 mod copies;
+mod files;
 mod gpu;
 mod import;
 mod ways;
@@ -19,14 +20,13 @@ use self::copies::{Drawing, Target};
 use self::gpu::Gpu;
 use self::import::Import;
 pub(crate) use self::ways::{Manner, Takes, Ways, Wish};
-use crate::caps::{self, Picture};
+use crate::caps;
 use crate::inbox::News;
 use crate::mailbox::Frame;
-use crate::memory::Lendable;
 use crate::meta;
 use crate::settings::AckMode;
 
-/// A commit that somebody downstream has.
+/// A memory of a commit that somebody downstream has.
 #[derive(Debug)]
 struct Lent {
     commit: CommitId,
@@ -176,7 +176,8 @@ impl GstSink {
         let commit = frame.commit;
         // Until its turn comes it may wait longer than a sink that is stuck.
         let paced = self.manner.paced || caps::fixed_rate(&frame.agreed.caps).is_some();
-        self.lent.push(Lent { commit, import });
+        // Each comes back by itself.
+        self.lent.extend(frame.memories.iter().flatten().map(|_| Lent { commit, import }));
         self.ways.mailbox.push(frame);
         if paced {
             self.events.push_back(SinkEvent::Presented(commit));
@@ -237,8 +238,9 @@ impl Sink for GstSink {
         let drawn = self.drawn_at(commit);
         let known = self.imports.iter_mut().find(|known| known.id == import);
         let Some(known) = known else { return self.skip(commit) };
-        let picture = Picture::direct(&known.layout, &buffer.visible, buffer.transform);
-        let Some(picture) = picture else { return self.skip(commit) };
+        let Some(picture) = known.files.picture(&known.layout, buffer) else {
+            return self.skip(commit);
+        };
         if known.picture != picture {
             // Another part of the same memory is visible now.
             let takes = self.ways.downstream.get();
@@ -250,16 +252,14 @@ impl Sink for GstSink {
         let agreed = known.agreed.clone();
         let again = self.shown == Some(import);
         let inbox = &self.ways.inbox;
-        let memory = known.lend(commit, again, || {
-            let fd = buffer.storage.fds.first()?.try_clone().ok()?;
-            Lendable::dmabuf(fd, usize::try_from(buffer.storage.size).ok()?, inbox)
-        });
+        let memories = known.lend(commit, again, &buffer.storage, inbox);
         self.shown = Some(import);
-        let Some(memory) = memory else { return self.skip(commit) };
+        let Some(memories) = memories else { return self.skip(commit) };
         let damage = meta::visible(damage, &buffer.visible, Transform::Normal);
         let buffer = buffer.id;
         let (copied, ready) = (false, Instant::now());
-        let frame = Frame { memory, agreed, picture, copied, commit, buffer, damage, drawn, ready };
+        let frame =
+            Frame { memories, agreed, picture, copied, commit, buffer, damage, drawn, ready };
         self.push(frame, Some(import));
     }
 

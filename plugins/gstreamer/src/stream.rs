@@ -153,7 +153,9 @@ impl Stream {
         let mut buffer = gst::Buffer::new();
         {
             let buffer = buffer.get_mut().expect("nobody else has it");
-            buffer.append_memory(frame.memory.clone());
+            for memory in frame.memories.iter().flatten() {
+                buffer.append_memory(memory.clone());
+            }
             buffer.set_pts(pts);
             buffer.set_duration(duration);
             let picture = &frame.picture;

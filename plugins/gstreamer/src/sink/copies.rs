@@ -231,11 +231,13 @@ impl GstSink {
         }
         let Some(agreed) = target.agreed.clone() else { return self.skip(commit) };
         let Some(memory) = target.memory.lend(commit) else { return self.skip(commit) };
+        let memories = [Some(memory), None, None, None];
         self.shown = None;
         let damage = meta::visible(damage, &buffer.visible, buffer.transform);
         let buffer = buffer.id;
         let (copied, ready) = (!caps::is_dmabuf(&agreed.caps), std::time::Instant::now());
-        let frame = Frame { memory, agreed, picture, copied, commit, buffer, damage, drawn, ready };
+        let frame =
+            Frame { memories, agreed, picture, copied, commit, buffer, damage, drawn, ready };
         self.push(frame, None);
     }
 }

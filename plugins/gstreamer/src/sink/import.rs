@@ -1,27 +1,35 @@
 //! A guest's memory as memories of GStreamer's.
 
-use fanlight::frame::{CommitId, ImportId, Layout, Memory, Modifier, Transform};
+use std::sync::Arc;
+
+use fanlight::frame::{CommitId, ImportId, Layout, Memory, Modifier, Storage, Transform};
 use fanlight::port::Buffer;
 use fanlight::session::Present;
 
+use super::files::Files;
 use super::{GstSink, Takes};
 use crate::caps::{self, Agreed, Picture};
+use crate::inbox::Inbox;
+use crate::mailbox::Memories;
 use crate::memory::Lendable;
 
-/// Memories of one import: sinks leave out a frame that comes in the memory of the one before, and hold two.
-const MEMORIES_MAX: usize = 4;
+/// Memories of one import for each of its files: sinks leave out a frame that comes in the memory of the one before, and
+/// hold two.
+const SETS_MAX: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Import {
     pub(super) id: ImportId,
     /// How to read it, also where its guest hasn't said which modifier it has.
     pub(super) layout: Layout,
-    pub(super) memories: Vec<Lendable>,
+    pub(super) files: Files,
+    /// Each has one a file.
+    sets: Vec<Vec<Lendable>>,
     pub(super) agreed: Agreed,
     /// What is visible of it.
     pub(super) picture: Picture,
-    /// Which memory was shown last.
-    pub(super) last: usize,
+    /// Which set was shown last.
+    last: usize,
 }
 
 impl Import {
@@ -37,31 +45,44 @@ impl Import {
         takes.can_read(&self.agreed.caps, part).is_ok()
     }
 
-    /// A memory of this import for the next frame. Sinks leave out a frame that comes in the memory of the one before
-    /// (`again`), and keep what they have imported with the memory: so another than that, and else the same again.
+    /// Memories of this import for the next frame. Sinks leave out a frame that comes in the memory of the one before
+    /// (`again`), and keep what they have imported with the memory: so others than those, and else the same again.
     pub(super) fn lend(
         &mut self,
         commit: CommitId,
         again: bool,
-        make: impl FnOnce() -> Option<Lendable>,
-    ) -> Option<gst::Memory> {
-        let count = self.memories.len();
+        storage: &Storage,
+        inbox: &Arc<Inbox>,
+    ) -> Option<Memories> {
+        let count = self.sets.len();
         let others = (usize::from(again)..count).map(|i| (self.last + i) % count);
         for index in others {
-            if let Some(memory) = self.memories[index].lend(commit) {
+            if let Some(memories) = lend(&self.sets[index], commit) {
                 self.last = index;
-                return Some(memory);
+                return Some(memories);
             }
         }
-        if count < MEMORIES_MAX {
-            let made = make()?;
-            let memory = made.lend(commit);
-            self.memories.push(made);
+        if count < SETS_MAX {
+            let made = self.files.memories(storage, inbox)?;
+            let memories = lend(&made, commit);
+            self.sets.push(made);
             self.last = count;
-            return memory;
+            return memories;
         }
-        self.memories[self.last].lend(commit)
+        lend(&self.sets[self.last], commit)
     }
+}
+
+/// All or none.
+fn lend(set: &[Lendable], commit: CommitId) -> Option<Memories> {
+    if !set.iter().all(Lendable::is_home) {
+        return None;
+    }
+    let mut memories = Memories::default();
+    for (memory, lendable) in memories.iter_mut().zip(set) {
+        *memory = lendable.lend(commit);
+    }
+    Some(memories)
 }
 
 impl GstSink {
@@ -69,10 +90,11 @@ impl GstSink {
     pub(super) fn imported(&mut self, id: ImportId, buffer: &Buffer) -> Result<Import, String> {
         let takes = self.ways.downstream.get().ok_or("downstream is not known yet")?;
         let layout = self.layout(buffer)?;
-        let picture = Picture::direct(&layout, &buffer.visible, buffer.transform)
-            .ok_or("its rows are too long")?;
+        let files = Files::of(&buffer.storage, &layout)
+            .map_err(|error| format!("the system doesn't tell its dma-bufs apart ({error})"))?;
+        let picture = files.picture(&layout, buffer).ok_or("its rows are too long")?;
         let agreed = self.agree(&layout, &picture, &takes)?;
-        Ok(Import { id, layout, memories: Vec::new(), agreed, picture, last: 0 })
+        Ok(Import { id, layout, files, sets: Vec::new(), agreed, picture, last: 0 })
     }
 
     /// How a guest's dma-buf is to be read: where its modifier isn't said, which GStreamer has no words for, as the GPU's
@@ -81,9 +103,6 @@ impl GstSink {
         let Buffer { storage, mut layout, transform, .. } = buffer.clone();
         if !matches!(storage.memory, Memory::DmaBuf { .. }) {
             return Err("it is no dma-buf".to_owned());
-        }
-        if storage.fds.len() != 1 {
-            return Err("its planes lie in several dma-bufs".to_owned());
         }
         if transform == Transform::Flipped && self.manner.present != Present::Direct {
             return Err("it is upside down, which few elements look at (present=direct \

@@ -55,7 +55,16 @@ fn classify_as(fd: BorrowedFd<'_>, exporter: &str) -> Result<Identity, ClassifyE
 
 /// Which file a buffer's memory is, and by which fd; `None` of memory without one.
 pub(crate) fn file(buffer: &gst::BufferRef) -> Option<(u64, i32)> {
-    let memory = buffer.peek_memory(0).downcast_memory_ref::<FdMemory>()?;
+    file_of(buffer.peek_memory(0))
+}
+
+/// The files of all of its memories.
+pub(crate) fn files(buffer: &gst::BufferRef) -> Vec<u64> {
+    buffer.iter_memories().map(|memory| file_of(memory).expect("a dma-buf").0).collect()
+}
+
+fn file_of(memory: &gst::MemoryRef) -> Option<(u64, i32)> {
+    let memory = memory.downcast_memory_ref::<FdMemory>()?;
     // SAFETY: the memory holds the fd open, and the buffer the memory.
     #[allow(unsafe_code)]
     let fd = unsafe { BorrowedFd::borrow_raw(memory.fd()) };
@@ -89,6 +98,8 @@ pub(crate) struct Guest {
     console: ConsoleId,
     pub(crate) path: PathBuf,
     buffers: Vec<(BufferId, std::fs::File, Layout)>,
+    /// What else a buffer of several files lies in.
+    others: Vec<(usize, Vec<std::fs::File>)>,
     answers: Receiver<(u32, Answer)>,
     pub(crate) inputs: Receiver<GuestInput>,
     stop: Arc<OwnedFd>,
@@ -139,8 +150,8 @@ impl Guest {
                 }
             }
         });
-        let buffers = Vec::new();
-        Self { server, console, path, buffers, answers, inputs, stop, thread: Some(thread) }
+        let (buffers, others) = Default::default();
+        Self { server, console, path, buffers, others, answers, inputs, stop, thread: Some(thread) }
     }
 
     pub(crate) fn uri(&self) -> String {
@@ -176,6 +187,26 @@ impl Guest {
 
     pub(crate) fn inode(&self, buffer: usize) -> u64 {
         self.buffers[buffer].1.metadata().unwrap().ino()
+    }
+
+    /// A buffer that is to be read so, with each plane in the file of this number.
+    pub(crate) fn add_planes(&mut self, layout: Layout, files: &[usize]) -> usize {
+        let count = files.iter().max().map_or(0, |last| last + 1);
+        let made: Vec<_> = (0..count).map(|_| sys::own_memfd("plane", 8192).unwrap()).collect();
+        let twin = |file: usize| made[file].try_clone().unwrap();
+        let memory = Memory::Planes(files.iter().map(|file| twin(*file)).collect());
+        let id = self.server.lock().unwrap().add_buffer(self.console, layout, memory).unwrap();
+        self.buffers.push((id, std::fs::File::from(twin(0)), layout));
+        self.others
+            .push((self.buffers.len() - 1, made.into_iter().skip(1).map(Into::into).collect()));
+        self.buffers.len() - 1
+    }
+
+    /// All files that a buffer lies in.
+    pub(crate) fn inodes(&self, buffer: usize) -> Vec<u64> {
+        let others = self.others.iter().filter(|(of, _)| *of == buffer).flat_map(|(_, more)| more);
+        let others = others.map(|file: &std::fs::File| file.metadata().unwrap().ino());
+        [self.inode(buffer)].into_iter().chain(others).collect()
     }
 
     /// A buffer of the usual size of which only the driver knows how it is laid out.
