@@ -177,6 +177,7 @@ const TESTS: &[Test] = &[
     linux("input_cursor_is_the_guests_above_its_picture", input::cursor::is_the_pointer),
     linux("input_cursor_is_drawn_where_the_guest_has_it", input::cursor::is_drawn),
     linux("input_view_only_passes_nothing", input::keyboard::view_only),
+    linux("gst_linux_pointer_in_a_window_is_the_guests", input::pipeline::window),
     long("input_keys_are_the_same_on_a_ps2_keyboard", input::keyboard::ps2),
     long("sound_of_the_guests_speaker_is_heard", sound::beep),
     test("sound_of_the_guests_speaker_is_recorded_by_gstreamer", sound::record),

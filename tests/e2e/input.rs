@@ -7,6 +7,8 @@ pub(crate) mod cursor;
 pub(crate) mod grab;
 #[path = "input/keyboard.rs"]
 pub(crate) mod keyboard;
+#[path = "input/pipeline.rs"]
+pub(crate) mod pipeline;
 #[path = "input/pointer.rs"]
 pub(crate) mod pointer;
 
@@ -115,24 +117,38 @@ fn desktop() -> Setup {
     Setup::new(OUTPUT, Windows::Floating).line(BINDING)
 }
 
+/// The guest with a keyboard, a tablet and a mouse by virtio; of the last two QEMU uses the tablet.
+fn lend_with_tablet() -> Result<Lent> {
+    let mut linux = lend()?;
+    for module in ["evdev", "virtio_input"] {
+        linux.qemu.line.tell(&Command::Load(module.to_owned()), soon())?;
+    }
+    use_pointer(&mut linux.qemu.qmp, Device::Tablet)?;
+    Ok(linux)
+}
+
 impl Desk {
-    /// The guest has a keyboard, a tablet and a mouse by virtio; of the last two QEMU uses the tablet.
+    /// The guest is as [`lend_with_tablet`] has it.
     fn start(name: &str, arguments: &[&str], setup: &Setup) -> Result<Self> {
-        let mut linux = lend()?;
-        for module in ["evdev", "virtio_input"] {
-            linux.qemu.line.tell(&Command::Load(module.to_owned()), soon())?;
-        }
-        use_pointer(&mut linux.qemu.qmp, Device::Tablet)?;
-        Self::start_with(name, arguments, setup, linux)
+        Self::start_with(name, arguments, setup, lend_with_tablet()?)
     }
 
-    fn start_with(name: &str, arguments: &[&str], setup: &Setup, mut linux: Lent) -> Result<Self> {
+    fn start_with(name: &str, arguments: &[&str], setup: &Setup, linux: Lent) -> Result<Self> {
+        Self::open(setup, linux, |linux, sway| {
+            Viewer::start(name, "qemu:linux", arguments, (&linux.bus, sway), &linux.dir)
+        })
+    }
+
+    fn open(
+        setup: &Setup,
+        mut linux: Lent,
+        viewer: impl FnOnce(&Lent, &Sway) -> Result<Viewer>,
+    ) -> Result<Self> {
         let sway = setup.start(&linux.dir)?;
         // Before the window: whoever looks for a keyboard finds one.
         let keyboard = VirtualKeyboard::new(&sway, LAYOUT)?;
         let pointer = VirtualPointer::new(&sway, sway.size())?;
-        let stage = (&linux.bus, &sway);
-        let viewer = Viewer::start(name, "qemu:linux", arguments, stage, &linux.dir)?;
+        let viewer = viewer(&linux, &sway)?;
         let window = sway.wait_window(soon(), |window| window.focused)?;
         viewer.wait_count("frames", 1, soon())?;
         let devices = linux.qemu.line.listen(soon())?;

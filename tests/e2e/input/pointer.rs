@@ -13,15 +13,15 @@ fn on_axis(at: u32, pixels: u32) -> i32 {
 }
 
 /// The desk with the pointer on the guest's picture, whose corner on the output is known.
-struct Pointing {
-    desk: Desk,
+pub(super) struct Pointing {
+    pub(super) desk: Desk,
     corner: (f64, f64),
     /// What the guest's axes say.
     axes: (i32, i32),
 }
 
 impl Pointing {
-    fn start(mut desk: Desk, frame: u32) -> Result<Self> {
+    pub(super) fn start(mut desk: Desk, frame: u32) -> Result<Self> {
         let corner = desk.find_picture(frame)?;
         let mut pointing = Self { desk, corner, axes: (-1, -1) };
         // Whatever it was before, and once more.
@@ -73,7 +73,7 @@ impl Pointing {
     }
 
     /// The corners, the middle, and what is beside them.
-    fn tour(&mut self) -> Result<()> {
+    pub(super) fn tour(&mut self) -> Result<()> {
         let (width, height) = self.desk.linux.size;
         let (right, bottom) = (width - 1, height - 1);
         let corners = [(0, 0), (right, 0), (right, bottom), (0, bottom)];

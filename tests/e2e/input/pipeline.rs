@@ -1,0 +1,34 @@
+//! A pipeline's window: GStreamer's own sink says what is done in it, and the guest gets that.
+
+use fanlight_stage::compositor::Compositor;
+use fanlight_stage::{Result, pipeline};
+
+use super::pointer::Pointing;
+use super::{By, Desk, Device, Down, Up, WHEEL, Wheel, desktop, lend_with_tablet};
+
+/// The left and the right one.
+const BUTTONS: [u32; 2] = [0x110, 0x111];
+
+/// The picture is the guest's, pixel for pixel, and each place in it is the guest's pixel. (GStreamer's windows on Wayland say
+/// nothing of keys: those have tests beside the plugin.)
+pub(crate) fn window() -> Result<()> {
+    let desk = Desk::open(&desktop(), lend_with_tablet()?, |linux, sway| {
+        let gl = [("GST_GL_PLATFORM", "egl"), ("GST_GL_WINDOW", "wayland")];
+        let bus = ("DBUS_SESSION_BUS_ADDRESS", linux.bus.address().to_owned());
+        let environment = sway.environment().into_iter().chain([bus]);
+        let environment = environment.chain(gl.map(|(name, value)| (name, value.to_owned())));
+        let description = "fanlightsrc uri=qemu:linux ! glimagesink";
+        pipeline::start("gst-input", description, &environment.collect::<Vec<_>>(), &linux.dir)
+    })?;
+    // It comes small, in the middle of the desktop, and grows out of that.
+    desk.sway.command(&format!("[con_id={}] move position 0 0", desk.window.id))?;
+    let mut at = Pointing::start(desk, 71)?;
+    at.tour()?;
+    for button in BUTTONS {
+        at.desk.pointer.click(button)?;
+        at.desk.expect(Device::Tablet, &[Down(button), Up(button)])?;
+    }
+    at.desk.pointer.wheel(Wheel::Vertical, 1)?;
+    at.desk.expect(Device::Tablet, &[By(WHEEL, -1)])?;
+    at.desk.finish(Device::Keyboard)
+}
