@@ -22,8 +22,8 @@ const LINEAR_ONLY: &str = "video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=
 const BOTH: &str = "video/x-raw(memory:DMABuf),format=DMA_DRM,\
                     drm-format={XR24:0x0100000000000002,XR24,NV12}";
 
-/// What fits into a page is no dma-buf.
-const SMALL: Size = Size { width: 32, height: 16 };
+/// What fits into a page is no dma-buf. Rows of a GPU's copy of it lie as those of a CPU's.
+const SMALL: Size = Size { width: 64, height: 8 };
 
 fn classify(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
     let known = sys::classify(fd)?;
@@ -186,20 +186,62 @@ fn formats_that_the_cpu_does_not_know_are_drawn() {
 #[test]
 fn the_cpu_copies_what_it_can_read_whatever_the_gpu_has_drawn_before() {
     let _turn = gpu::begin(Orders::default());
-    let mut guest = Guest::new().with(1);
-    let drawn = tiled(&mut guest);
+    let mut guest = Guest::new();
     let copied = guest.add(SMALL, 0);
-    let mut harness = harness(&guest, "video/x-raw,format=BGRx");
+    let drawn = tiled(&mut guest);
+    let tiled = "video/x-raw(memory:DMABuf),format=DMA_DRM,drm-format=XR24:0x0100000000000002";
+    let mut harness = harness(&guest, &format!("{tiled};video/x-raw,format=BGRx"));
     harness.play();
     for round in 0..12 {
-        for (buffer, grey, pixels) in [(drawn, 100 + round, WHOLE), (copied, 50 + round, 32 * 16)] {
+        for (buffer, grey) in [(drawn, 100 + round), (copied, 50 + round)] {
             guest.paint(buffer, grey);
             let frame = guest.show(buffer);
-            pull(&mut harness, grey, pixels);
+            let shown = pull(&mut harness, grey, 64 * 8);
+            let made = file(&shown).unwrap().0;
+            // Nobody's CPU writes where the GPU has drawn.
+            let by_gpu = orders(|orders| orders.targets.iter().any(|target| target.2 == made));
+            assert_eq!(by_gpu, buffer == drawn);
+            drop(shown);
             assert_eq!(guest.answered(frame), Answer::Acked);
         }
     }
-    assert_eq!(orders(|orders| orders.drawn.len()), 12);
+}
+
+#[test]
+fn downstream_may_change_its_mind_about_what_the_gpu_draws() {
+    let _turn = gpu::begin(Orders::default());
+    let mut guest = Guest::new().with(1);
+    let buffer = tiled(&mut guest);
+    let mut harness = harness(&guest, BOTH);
+    harness.play();
+    let part = Rect { x: 8, y: 4, width: 16, height: 8 };
+    // As sinks do, so that the next is drawn into another target.
+    let mut kept = None;
+    let mut draw = |harness: &mut Harness, grey| {
+        guest.paint(buffer, grey);
+        guest.answered(guest.update(buffer, part));
+        loop {
+            let frame = harness.pull().expect("a frame");
+            let shown = greys(&frame);
+            kept = Some(frame);
+            assert!(shown.iter().all(|grey| *grey > 0), "a new target lacks all");
+            // Whoever changes its mind gets the frame before once more.
+            if shown[4 * 64 + 8] == grey {
+                return drm_format(harness);
+            }
+        }
+    };
+    guest.paint(buffer, 1);
+    guest.answered(guest.show(buffer));
+    pull(&mut harness, 1, WHOLE);
+    for grey in 2..8 {
+        assert_eq!(draw(&mut harness, grey), "XR24:0x0100000000000002");
+    }
+    harness.set_sink_caps_str(LINEAR_ONLY);
+    harness.push_upstream_event(gst::event::Reconfigure::new());
+    let formats: Vec<_> = (8..20).map(|grey| draw(&mut harness, grey)).collect();
+    assert_eq!(formats[4..], ["XR24"; 8]);
+    assert!(kept.is_some());
 }
 
 #[test]
