@@ -134,6 +134,7 @@ const TESTS: &[Test] = &[
     test("gst_changes_of_mode_leave_nothing", gst::mode_changes),
     test("gst_nothing_is_left_alive", gst::leaks),
     test("gst_refusals_are_said", gst::refusals),
+    test("gst_devices_come_and_go_with_a_real_qemu", gst::devices::come_and_go),
     test("still_firmware_text_gl_on", stills::firmware_gl_on),
     test("still_firmware_text_gl_off", stills::firmware_gl_off),
     test("still_boot_sector_gl_on", stills::paint_gl_on),

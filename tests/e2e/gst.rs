@@ -1,6 +1,8 @@
 //! `fanlightsrc` in pipelines with real sinks and real coders: what is shown and what is recorded is one whole frame each time, and none is older than the one
 //! before.
 
+#[path = "gst/devices.rs"]
+pub(crate) mod devices;
 #[path = "gst/guest.rs"]
 mod guest;
 #[path = "gst/linux.rs"]

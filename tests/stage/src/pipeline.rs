@@ -26,6 +26,14 @@ pub fn start(
     Ok(Viewer::of(Child::spawn(name, PACKAGE, command("launch", description, environment), dir)?))
 }
 
+/// What says which consoles come and go, as GStreamer's devices.
+///
+/// # Errors
+/// If the program is missing.
+pub fn devices(name: &str, environment: &[(&str, String)], dir: &Arc<RunDir>) -> Result<Child> {
+    Child::spawn(name, PACKAGE, command("devices", "", environment), dir)
+}
+
 /// Runs a pipeline to its end by GStreamer's own program: what that wrote to its standard output, and the name of
 /// the file with the rest.
 ///
