@@ -1,7 +1,8 @@
 //! What a frame costs a source's streaming thread: `fanlightsrc` beside sources that make pictures themselves or take them over from others.
 //!
 //! Each source runs in a process of its own, into a fakesink. Measured is the processor's time of the thread from one buffer to the next, so the
-//! pushing is in it for each of them; and how often the whole process maps memory, as strace counts it, by the difference of a long run and a short one.
+//! pushing is in it for each of them; how often the whole process maps memory, as strace counts it; and how often `fanlightsrc` imports memory of its
+//! guest's, as its `stats` say. Of the latter two it is the difference of a long run and a short one, so that starting and ending are in neither.
 
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -41,7 +42,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// One run: prints the median and the fastest time from a frame to the next, in nanoseconds.
+/// One run: prints the fastest time from a frame to the next and the median, in nanoseconds, and how many imports there were.
 fn measure(pipeline: &str) -> Result<()> {
     gst::init()?;
     gstfanlight::plugin_register_static()?;
@@ -65,6 +66,11 @@ fn measure(pipeline: &str) -> Result<()> {
         Some(gst::MessageView::Error(error)) => Some(error.error().to_string()),
         _ => Some("it is not done after 20 seconds".to_owned()),
     };
+    let imports = if source.has_property("stats") {
+        source.property::<gst::Structure>("stats").get::<u64>("imports").ok()
+    } else {
+        None
+    };
     pipeline.set_state(gst::State::Null)?;
     if let Some(failed) = failed {
         return Err(failed.into());
@@ -73,13 +79,16 @@ fn measure(pipeline: &str) -> Result<()> {
     let mut took: Vec<_> = times.windows(2).skip(FIRST).map(|pair| pair[1] - pair[0]).collect();
     took.sort();
     let median = took.get(took.len() / 2).ok_or("too few frames")?;
-    println!("{} {}", took[0].as_nanos(), median.as_nanos());
+    print!("{} {}", took[0].as_nanos(), median.as_nanos());
+    println!("{}", imports.map_or_else(String::new, |imports| format!(" {imports}")));
     Ok(())
 }
 
 fn compare() -> Result<()> {
     let dir = RunDir::new()?;
-    println!("gst                   streaming thread, a frame: fastest     median    mmap/frame");
+    println!(
+        "gst: a frame in the streaming thread             fastest      median  mmaps/frame imports/frame"
+    );
     let raw = format!("video/x-raw,format=BGRx,{PICTURE}");
     let test = format!("videotestsrc is-live=true pattern=ball ! {raw}");
     report(
@@ -122,46 +131,74 @@ fn compare() -> Result<()> {
 
 /// A line of the table.
 fn report(name: &str, source: &str, environment: &[(&str, &str)]) {
-    let pipeline = |frames: u32| format!("{} ! fakesink", source.replace('N', &frames.to_string()));
-    let line = run(&pipeline(FRAMES[1]), environment).map(|(fastest, median)| {
-        let maps = FRAMES.map(|frames| maps(&pipeline(frames), environment));
-        let maps = match maps {
-            [Ok(short), Ok(long)] => {
-                let frames = f64::from(FRAMES[1] - FRAMES[0]);
-                format!("{:10.2}", (long as f64 - short as f64) / frames)
+    let pipeline = |frames: u32| {
+        let source = source.replace("num-buffers=N", &format!("num-buffers={frames}"));
+        format!("{source} ! fakesink")
+    };
+    let line = run(&[], &pipeline(FRAMES[1]), environment).map(|(run, _)| {
+        let traced = FRAMES.map(|frames| traced(&pipeline(frames), environment));
+        let a_frame =
+            |long: u64, short: u64| (long as f64 - short as f64) / f64::from(FRAMES[1] - FRAMES[0]);
+        let counts = match traced {
+            [Ok((short, maps)), Ok((long, more_maps))] => {
+                let imports = long
+                    .imports
+                    .zip(short.imports)
+                    .map(|(long, short)| format!("{:13.2}", a_frame(long, short)));
+                format!("{:12.2} {}", a_frame(more_maps, maps), imports.unwrap_or_default())
             }
-            [Err(error), _] | [_, Err(error)] => format!("{error}"),
+            [Err(error), _] | [_, Err(error)] => format!("  {error}"),
         };
-        format!("{name:<44} {:7.1} µs {:7.1} µs {maps}", fastest / 1e3, median / 1e3)
+        let [fastest, median] = [run.fastest, run.median].map(|ns| ns / 1e3);
+        format!("{name:<44} {fastest:8.1} µs {median:8.1} µs{}", counts.trim_end())
     });
     println!("{}", line.unwrap_or_else(|error| format!("SKIP {name}: {error}")));
 }
 
-/// What a process of its own measures: fastest and median.
-fn run(pipeline: &str, environment: &[(&str, &str)]) -> Result<(f64, f64)> {
-    let mut command = Command::new(std::env::current_exe()?);
-    let output = command.args([RUN, pipeline]).envs(environment.iter().copied()).output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let mut numbers = text.split_whitespace().filter_map(|number| number.parse().ok());
-    let said = (numbers.next(), numbers.next());
-    let (Some(fastest), Some(median)) = said else {
-        return Err(String::from_utf8_lossy(&output.stderr).trim().to_owned().into());
-    };
-    Ok((fastest, median))
+/// What a process of its own measures.
+struct Run {
+    /// In nanoseconds.
+    fastest: f64,
+    median: f64,
+    /// Where it is known.
+    imports: Option<u64>,
 }
 
-/// How often such a process maps memory, in all.
-fn maps(pipeline: &str, environment: &[(&str, &str)]) -> Result<usize> {
-    let mut command = Command::new("strace");
-    command.args(["-f", "-qq", "-e", "trace=mmap", "-e", "signal=none", "--"]);
-    command.arg(std::env::current_exe()?).args([RUN, pipeline]);
-    command.envs(environment.iter().copied());
-    let output = command.stdin(Stdio::null()).output().map_err(|_| "no strace")?;
-    let text = String::from_utf8_lossy(&output.stderr);
-    if !output.status.success() {
-        return Err(format!("strace: {}", text.lines().last().unwrap_or_default()).into());
+/// Runs a pipeline in a process of its own, which another program (`through`) may start; and all that this wrote to standard error.
+fn run(through: &[&str], pipeline: &str, environment: &[(&str, &str)]) -> Result<(Run, String)> {
+    let program = std::env::current_exe()?;
+    let mut command = match through {
+        [] => Command::new(program),
+        [other, arguments @ ..] => {
+            let mut command = Command::new(other);
+            command.args(arguments).arg(program);
+            command
+        }
+    };
+    command.args([RUN, pipeline]).envs(environment.iter().copied()).stdin(Stdio::null());
+    let output = command.output().map_err(|error| match through {
+        [other, ..] => format!("no {other}: {error}"),
+        [] => error.to_string(),
+    })?;
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let text = String::from_utf8_lossy(&output.stdout);
+    let mut numbers =
+        text.split_whitespace().map(str::parse::<u64>).map_while(std::result::Result::ok);
+    match (numbers.next(), numbers.next(), numbers.next()) {
+        (Some(fastest), Some(median), imports) => {
+            Ok((Run { fastest: fastest as f64, median: median as f64, imports }, said))
+        }
+        _ => Err(said.lines().last().unwrap_or("it says nothing").to_owned().into()),
     }
-    Ok(text.lines().filter(|line| line.contains("mmap(")).count())
+}
+
+/// A run, and how often its process maps memory, in all.
+fn traced(pipeline: &str, environment: &[(&str, &str)]) -> Result<(Run, u64)> {
+    let strace = ["strace", "-f", "-qq", "-e", "trace=mmap", "-e", "signal=none", "--"];
+    let (run, said) = run(&strace, pipeline, environment)?;
+    // A call that another thread interrupts is on two lines.
+    let maps = said.lines().filter(|line| line.contains("mmap(")).count();
+    Ok((run, maps as u64))
 }
 
 /// Another process, which runs until it is dropped.
