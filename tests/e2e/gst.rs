@@ -3,6 +3,8 @@
 
 #[path = "gst/devices.rs"]
 pub(crate) mod devices;
+#[path = "gst/glupload.rs"]
+mod glupload;
 #[path = "gst/guest.rs"]
 mod guest;
 #[path = "gst/linux.rs"]
@@ -25,6 +27,7 @@ use serde_json::Value;
 use crate::demo::{CALM, Scene, Shot};
 use crate::stills::soon;
 
+pub(crate) use glupload::glupload;
 pub(crate) use record::{vp8, x264};
 pub(crate) use soak::mode_changes;
 

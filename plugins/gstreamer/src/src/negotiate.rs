@@ -83,7 +83,9 @@ impl FanlightSrc {
         }
         let caps = &frame.agreed.caps;
         gst::info!(CAT, imp = self, "caps are now {caps}");
-        if pad.current_caps().as_ref() != Some(caps) && self.obj().set_caps(caps).is_err() {
+        if !self.change_caps(caps) {
+            // What was refused is the pad's now, and goes out before the next frame if nothing else does.
+            stream.caps = None;
             if running.ways.mailbox.is_flushing() {
                 return Err(gst::FlowError::Flushing);
             }
@@ -104,6 +106,27 @@ impl FanlightSrc {
             pad.push_event(gst::event::Tag::new(tags));
         }
         Ok(true)
+    }
+
+    /// Makes these the pipeline's caps; whether downstream takes them.
+    fn change_caps(&self, caps: &gst::Caps) -> bool {
+        let (element, pad) = (self.obj(), self.pad());
+        let before = pad.current_caps();
+        // An event that is refused only fails for whoever has it, and is kept to be sent again.
+        let has = |caps: &gst::Caps| {
+            pad.peer().is_none_or(|peer| peer.current_caps().as_ref() == Some(caps))
+        };
+        let change = |caps: &gst::Caps| element.set_caps(caps).is_ok() && has(caps);
+        if before.as_ref() == Some(caps) && has(caps) || change(caps) {
+            return true;
+        }
+        // From plain memory to dma-bufs `glupload` (of GStreamer 1.26) asks only the way of uploading that it goes, which takes none. It forgets that way
+        // when its caps change: to the other name of the same bytes, in which no frame comes.
+        let detour = before.filter(|_| caps::is_dmabuf(caps)).and_then(alias);
+        detour.is_some_and(|detour| {
+            gst::info!(CAT, imp = self, "they are refused, and tried once more by way of {detour}");
+            change(&detour) && change(caps)
+        })
     }
 
     /// Which metas downstream takes with these caps.
@@ -172,4 +195,12 @@ impl FanlightSrc {
         }
         gst::FlowError::Error
     }
+}
+
+/// A copy's caps by the other name that its bytes have.
+fn alias(mut caps: gst::Caps) -> Option<gst::Caps> {
+    let structure = caps.make_mut().structure_mut(0)?;
+    let is_copy = structure.get::<&str>("format") == Ok("BGRx");
+    structure.set("format", "BGRA");
+    is_copy.then_some(caps)
 }

@@ -1,0 +1,177 @@
+//! `glupload`, which imports dma-bufs into a GL, here Mesa's software renderer: each memory becomes an EGLImage once and not with each frame, and what is
+//! seen through it is what the guest has drawn by then.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use fanlight::demo::oracle;
+use fanlight::demo::{Demo, Mode, Settings};
+use fanlight::frame::Size;
+use fanlight_stage::child::Output;
+use fanlight_stage::rundir::RunDir;
+use fanlight_stage::viewer::Viewer;
+use fanlight_stage::{Context, Error, Image, Result, pipeline};
+use serde_json::Value;
+
+use super::{FLIPS, environment, report};
+use crate::demo::{CALM, Scene, Shot};
+use crate::stills::soon;
+
+const SIZE: Size = Size { width: 320, height: 240 };
+const FRAMES: usize = 30;
+/// Frames a second.
+const FPS: u32 = 10;
+/// Those after an ack that was forced, which are copies, and more.
+const PROBATION: usize = 40;
+/// Memories that a guest's frames come in: two buffers with one each, or one buffer with two in turn.
+const MEMORIES: usize = 2;
+
+/// GStreamer takes GL by EGL, the only one that imports dma-bufs, in this kind of window, and says which images it makes.
+fn gl(window: &str) -> [(&'static str, String); 4] {
+    [
+        ("GST_GL_PLATFORM", "egl".to_owned()),
+        ("GST_GL_WINDOW", window.to_owned()),
+        ("GST_DEBUG", "gleglimage:6".to_owned()),
+        ("GST_DEBUG_NO_COLOR", "1".to_owned()),
+    ]
+}
+
+/// How many images it has made so far: the log has all that EGL is told of each.
+fn images(viewer: &mut Viewer) -> Result<usize> {
+    let log = viewer.child().output(Output::Err)?;
+    Ok(log.lines().filter(|line| line.contains("attr 0:")).count())
+}
+
+/// Frames of a guest that flips, and of one that draws in place, drawn by GL and read back; and in a window.
+pub(crate) fn glupload() -> Result<()> {
+    let scene = Scene::new(Mode::Flip, true)?;
+    // Once without counting: an emulated renderer compiles its shaders then, longer than a guest waits.
+    read_back("gst-gl-warm", &scene.uri, "present=direct num-buffers=4", &[], &scene.dir)?;
+    flipped(&scene)?;
+    in_place()?;
+    shown(scene)
+}
+
+/// Frames that are drawn by GL are whole, each is newer than the one before, and none was copied on the way there.
+fn flipped(scene: &Scene) -> Result<()> {
+    let (name, properties) = ("gst-gl-flip", format!("present=direct num-buffers={FRAMES}"));
+    let mut viewer = read_back(name, &scene.uri, &properties, &[], &scene.dir)?;
+    let frames = numbers(name, &scene.dir, demo)?;
+    let stats = imported(name, &mut viewer)?;
+    let whole = frames.iter().all(Option::is_some);
+    let rise = whole && frames.windows(2).all(|pair| pair[0] < pair[1]);
+    if frames.len() != FRAMES || !rise || stats["bytes-copied"] != 0 || stats["forced-acks"] != 0 {
+        return Err(viewer.failure(&format!("has shown frames {frames:?}: {stats}")));
+    }
+    Ok(())
+}
+
+/// A guest that draws in place, and not before nobody reads any more. GL elements keep a frame until they have the next, so that each ack is forced then, and
+/// copies are what comes for a while; its own memory is drawn before them and after them.
+fn in_place() -> Result<()> {
+    let dir = RunDir::new()?;
+    let socket = dir.path().join("demo.sock");
+    let settings = Settings { mode: Mode::InPlace, size: SIZE, fps: FPS, ..Settings::default() };
+    let guest = Demo::serve(&settings, &socket).context("serving a guest")?;
+    let (name, count) = ("gst-gl-place", PROBATION + FRAMES);
+    let properties = format!("present=direct ack=release num-buffers={count}");
+    let uri = format!("scanout:{}", socket.display());
+    let mut viewer = read_back(name, &uri, &properties, &[quiet()], &dir)?;
+    let frames = numbers(name, &dir, demo)?;
+    let stats = imported(name, &mut viewer)?;
+    // The first may be torn, and whose ack was forced comes once more, as a copy.
+    let known: Vec<_> = frames.iter().skip(1).copied().collect::<Option<_>>().unwrap_or_default();
+    let moves = known.is_sorted() && known.first() < known.last();
+    if known.len() != count - 1 || !moves {
+        return Err(viewer.failure(&format!("has shown frames {frames:?}: {stats}")));
+    }
+    guest.finish().context("serving a guest")
+}
+
+/// From copies to dma-bufs `glupload` (of 1.26) says something critical of its own, which is not to end it.
+fn quiet() -> (&'static str, String) {
+    ("G_DEBUG", String::new())
+}
+
+/// Which frame of a demo guest's a picture shows, if it is one whole frame.
+fn demo(image: &Image) -> Option<u32> {
+    oracle::read(SIZE, |x, y| image.pixel(x, y)[2]).ok().map(|seen| seen.frame)
+}
+
+/// The last figures of a pipeline that has imported each memory once.
+fn imported(name: &str, viewer: &mut Viewer) -> Result<Value> {
+    let stats = viewer.latest()?.unwrap_or_default();
+    let images = images(viewer)?;
+    report(&format!("{name}, {images} images"), &stats);
+    if images != MEMORIES {
+        return Err(viewer.failure(&format!("has made {images} images: {stats}")));
+    }
+    Ok(stats)
+}
+
+/// Where the pixels of a pipeline go.
+fn raw(name: &str, dir: &Arc<RunDir>) -> PathBuf {
+    dir.path().join(format!("{name}.raw"))
+}
+
+/// A pipeline that has ended, and has written what came through its GL.
+fn read_back(
+    name: &str,
+    uri: &str,
+    properties: &str,
+    more: &[(&'static str, String)],
+    dir: &Arc<RunDir>,
+) -> Result<Viewer> {
+    let source = format!("fanlightsrc uri={uri} ack-deadline={CALM} {properties}");
+    let draw = "glupload ! glcolorconvert ! gleffects_identity ! gldownload";
+    let file = format!("video/x-raw,format=RGBA ! filesink location={}", raw(name, dir).display());
+    let description = format!("{source} ! {draw} ! {file}");
+    let environment: Vec<_> = gl("surfaceless").into_iter().chain(more.iter().cloned()).collect();
+    let mut viewer = pipeline::start(name, &description, &environment, dir)?;
+    let status = viewer.child().wait(soon())?;
+    if !status.success() {
+        return Err(viewer.failure(&format!("ended badly ({status})")));
+    }
+    Ok(viewer)
+}
+
+/// Which frames it has written; none where a picture is not one whole frame.
+fn numbers(
+    name: &str,
+    dir: &Arc<RunDir>,
+    read: impl Fn(&Image) -> Option<u32>,
+) -> Result<Vec<Option<u32>>> {
+    let pixels = std::fs::read(raw(name, dir)).context("reading the frames")?;
+    let Size { width, height } = SIZE;
+    let numbers = pixels.chunks((4 * width * height) as usize).map(|frame| {
+        let pixels = frame.chunks_exact(4).map(|pixel| [pixel[0], pixel[1], pixel[2]]).collect();
+        read(&Image::from_pixels(width, height, pixels)?)
+    });
+    Ok(numbers.collect())
+}
+
+/// In a window, with the compositor between.
+fn shown(mut scene: Scene) -> Result<()> {
+    let description = format!(
+        "fanlightsrc uri={} present=direct ack-deadline={CALM} ! glupload ! glcolorconvert ! glimagesink",
+        scene.uri
+    );
+    let environment: Vec<_> = environment(&scene.weston).into_iter().chain(gl("wayland")).collect();
+    let mut viewer = pipeline::start("gst-gl-window", &description, &environment, &scene.dir)?;
+    viewer.wait_count("flips", FLIPS, soon())?;
+    for _ in 0..2 {
+        match scene.screenshot()? {
+            Shot::Whole(_) => {}
+            Shot::Dark => return Err(viewer.failure("shows nothing")),
+            Shot::Mixed(shot, mixed) => return Err(scene.keep(&shot, &mixed.to_string())),
+        }
+    }
+    let images = images(&mut viewer)?;
+    let stats = viewer.finish(soon())?;
+    report(&format!("glimagesink, {images} images"), &stats);
+    // It keeps what it shows, and shows copies where a guest would have to wait too long for that.
+    if !(1..=4 * MEMORIES).contains(&images) {
+        return Err(Error::new(format!("{images} images were made: {stats}")));
+    }
+    scene.finish().map(|_| ())
+}
