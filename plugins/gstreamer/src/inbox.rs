@@ -49,8 +49,14 @@ impl Inbox {
 
     /// From any thread, whatever locks it holds: nothing is called from in here.
     pub(crate) fn tell(&self, news: News) {
-        self.news.lock().unwrap_or_else(PoisonError::into_inner).push_back(news);
-        self.wake();
+        let mut queue = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let first = queue.is_empty();
+        queue.push_back(news);
+        drop(queue);
+        // Else whoever waits was woken before, and looks until there is nothing more.
+        if first {
+            self.wake();
+        }
     }
 
     /// What was taken too early comes before all else.
