@@ -10,6 +10,7 @@ mod mailbox;
 mod pipe;
 mod qemu;
 mod retry;
+mod thread;
 mod uri;
 mod watch;
 #[cfg(feature = "wire")]

@@ -27,7 +27,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
-use std::thread::{self, JoinHandle};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use zbus::connection::Builder;
@@ -47,6 +47,7 @@ use self::vm::{Console, Vm, failed};
 use self::wait::{Bell, all, beside, try_both, unless_rung};
 pub(super) use self::watch::{AtFirst, watch};
 use super::mailbox::Mailbox;
+use super::thread::spawn;
 use super::{Bus, ConsoleInfo, NO_FDS, Opened, Options, SourceError, Uri};
 use crate::frame::{Clipboard, Damage, Input, SizeHint, Sound};
 use crate::port::{Ack, Source, SourceEvent};
@@ -245,9 +246,7 @@ where
             let _done_or_stopped = unless_rung(&stopped, work).await;
         });
     };
-    let handle = thread::Builder::new()
-        .name("fanlight-qemu".to_owned())
-        .spawn(run)
+    let handle = spawn("fanlight-qemu", run)
         .map_err(|source| SourceError::System { what: "a thread", source })?;
     let mut thread = Thread { stop, handle: Some(handle) };
     match told.recv_timeout(limit) {

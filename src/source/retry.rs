@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tracing::debug;
 
+use super::thread::spawn;
 use super::{ConsoleInfo, Opened, Options, SourceError, Uri, open};
 
 const DELAY_MIN: Duration = Duration::from_millis(250);
@@ -116,7 +116,7 @@ impl Retry {
     fn ask(&mut self) {
         let (tell, told) = channel();
         let (uri, options, wake) = (self.uri.clone(), self.options, Arc::clone(&self.wake));
-        let asked = thread::Builder::new().name("fanlight-open".to_owned()).spawn(move || {
+        let asked = spawn("fanlight-open", move || {
             // Who doesn't want it any more doesn't listen.
             let _ = tell.send(open(&uri, &options));
             wake();

@@ -12,7 +12,6 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Poll;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use zbus::message::Type;
@@ -25,6 +24,7 @@ use crate::frame::Clipboard;
 use crate::port::SourceEvent;
 use crate::source::mailbox::Mailbox;
 use crate::source::pipe::{PipeError, TEXT_MAX, write_text};
+use crate::source::thread::spawn;
 
 /// The one kind of text that QEMU knows.
 const TEXT: &str = "text/plain;charset=utf-8";
@@ -307,7 +307,7 @@ fn text_of(reply: &Message) -> Result<String, String> {
 }
 
 fn on_thread(work: impl FnOnce() + Send + 'static) {
-    let started = thread::Builder::new().name("fanlight-paste".to_owned()).spawn(work);
+    let started = spawn("fanlight-paste", work);
     if let Err(error) = started {
         tracing::warn!(%error, "no thread to paste on");
     }

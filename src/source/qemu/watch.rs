@@ -19,6 +19,7 @@ use super::names::{BUS_NAME, DBUS};
 use super::vm::{self, Vm, failed};
 use super::wait::{Bell, unless_rung};
 use super::{Link, Target, Thread, connect, of_peer, on_thread, peer, through_qmp};
+use crate::source::thread::spawn;
 use crate::source::watch::Posted;
 use crate::source::{Bus, ConsoleInfo, Options, Present, Seen, SourceError, Uri, Watch};
 
@@ -233,7 +234,7 @@ impl Later {
         }
         let later = self.clone();
         // Nothing here can wait for a time by itself.
-        let spawned = thread::Builder::new().name("fanlight-later".to_owned()).spawn(move || {
+        let spawned = spawn("fanlight-later", move || {
             while later.again.swap(false, Ordering::SeqCst) {
                 for wait in LOOKS {
                     thread::sleep(wait);

@@ -14,7 +14,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 
 use super::Console;
-use crate::log::CAT;
+use crate::log::{self, CAT};
 
 /// Where to look unless told otherwise: the session bus.
 const PLACE: &str = "qemu:";
@@ -105,6 +105,8 @@ impl DeviceProviderImpl for DeviceProvider {
     }
 
     fn start(&self) -> Result<(), gst::LoggableError> {
+        // What watches starts threads, which say what they have to say where this one does.
+        let _log = log::on_this_thread();
         let failed = |error: &dyn std::fmt::Display| gst::loggable_error!(CAT, "{error}");
         let uri: Uri = self.place().parse().map_err(|error| failed(&error))?;
         let watch = match &uri {
