@@ -6,6 +6,7 @@ use std::time::Instant;
 use fanlight::frame::{BufferId, CommitId, Damage, PLANES_MAX};
 
 use crate::caps::{Agreed, Picture};
+use crate::end::End;
 
 /// What a frame lies in, one after the other.
 pub(crate) type Memories = [Option<gst::Memory>; PLANES_MAX];
@@ -27,28 +28,6 @@ pub(crate) struct Frame {
     pub(crate) drawn: Instant,
     /// When it could be taken.
     pub(crate) ready: Instant,
-}
-
-/// Why there are no more frames.
-#[derive(Clone, Debug)]
-pub(crate) enum End {
-    /// As if the guest's last frame were the last of the stream.
-    Eos,
-    /// Something broke: of which kind, a sentence for the user, and what is behind it.
-    Failed(Kind, String, String),
-}
-
-/// What broke.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// There is no such virtual machine.
-    NotFound,
-    /// It can't be opened.
-    Open,
-    /// It is gone.
-    Lost,
-    /// Downstream takes nothing that the guest's picture can be given as.
-    Format,
 }
 
 /// When somebody who waits for a frame takes one.

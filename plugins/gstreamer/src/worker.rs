@@ -9,9 +9,9 @@ use fanlight::session::{Options, Session, Stats};
 use fanlight::source::{self, Opened, Retry, SourceError, Uri};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::end::{End, Kind};
 use crate::inbox::News;
 use crate::log;
-use crate::mailbox::{End, Kind};
 use crate::settings::OnDisconnect;
 use crate::sink::{GstSink, Manner, Ways, Wish};
 
@@ -114,13 +114,9 @@ impl Job {
                 && retry.is_up()
             {
                 tracing::warn!(reason, "the virtual machine is gone");
-                match self.on_disconnect {
-                    OnDisconnect::Eos => self.ways.mailbox.end(End::Eos),
-                    OnDisconnect::Error => {
-                        let what = format!("the virtual machine is gone ({reason})");
-                        self.ways.mailbox.end(End::Failed(Kind::Lost, what, String::new()));
-                    }
-                    OnDisconnect::Reconnect => retry.lost(),
+                match End::lost(reason, self.on_disconnect) {
+                    Some(end) => self.ways.mailbox.end(end),
+                    None => retry.lost(),
                 }
             }
             match retry.step() {
@@ -158,7 +154,7 @@ impl Job {
                     tracing::info!(%error, "the virtual machine is not there yet");
                 }
                 Some(Err(error)) => {
-                    self.ways.mailbox.end(failure(&error));
+                    self.ways.mailbox.end(End::refused(&error));
                     return None;
                 }
                 None => {}
@@ -178,20 +174,6 @@ impl Job {
 const FIRST_FRAME_GRACE: Duration = Duration::from_millis(200);
 /// What an ack at the deadline may take before it counts as forced.
 const LATER: Duration = Duration::from_millis(20);
-
-/// What the user is told of why it can't be opened.
-fn failure(error: &SourceError) -> End {
-    let kind = match error {
-        SourceError::NoVm(_)
-        | SourceError::NoSuchVm { .. }
-        | SourceError::NoSuchConsole { .. }
-        | SourceError::NoGraphicConsole
-        | SourceError::NoDomain(_)
-        | SourceError::NoConsole(_) => Kind::NotFound,
-        _ => Kind::Open,
-    };
-    End::Failed(kind, error.to_string(), format!("{error:?}"))
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,6 @@
 //! The element: properties, state, and the streaming thread.
 
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use fanlight::source::UriError;
 use gst::glib;
@@ -12,11 +12,12 @@ use gst_base::subclass::base_src::CreateSuccess;
 use gst_base::subclass::prelude::*;
 
 use super::caps;
-use super::mailbox::{End, Mailbox, WAITING_MAX};
+use super::mailbox::{Mailbox, WAITING_MAX};
 use super::settings::Settings;
 use super::stream::{Fault, Stream};
 use super::timeline::SILENCE;
 use super::worker::Worker;
+use crate::lock::lock;
 
 /// `fanlightaudiosrc`.
 #[derive(Debug, Default)]
@@ -47,10 +48,6 @@ impl ObjectSubclass for FanlightAudioSrc {
     const NAME: &'static str = "GstFanlightAudioSrc";
     type Type = super::FanlightAudioSrc;
     type ParentType = gst_base::PushSrc;
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ObjectImpl for FanlightAudioSrc {
@@ -188,58 +185,16 @@ impl PushSrcImpl for FanlightAudioSrc {
     fn create(&self, _: Option<&mut gst::BufferRef>) -> Result<CreateSuccess, FlowError> {
         let running = self.running().ok_or(FlowError::Flushing)?;
         let next = self.next(&running, &mut lock(&self.stream));
-        next.map(CreateSuccess::NewBuffer).map_err(|fault| self.failed(fault))
+        // No lock is held while the application is told.
+        next.map(CreateSuccess::NewBuffer).map_err(|fault| match fault {
+            Fault::Flow(flow) => flow,
+            Fault::End(end) => end.post(&*self.obj()),
+        })
     }
 }
 
 impl FanlightAudioSrc {
     fn running(&self) -> Option<Arc<Running>> {
         lock(&self.running).clone()
-    }
-
-    /// Says what went wrong; no lock is held.
-    fn failed(&self, fault: Fault) -> FlowError {
-        match fault {
-            Fault::Flow(flow) => return flow,
-            Fault::End(End::Eos) => return FlowError::Eos,
-            Fault::End(End::NotFound(what, debug)) => {
-                gst::element_imp_error!(
-                    self,
-                    gst::ResourceError::NotFound,
-                    ("{what}"),
-                    ["{debug}"]
-                );
-            }
-            Fault::End(End::Open(what, debug)) => {
-                gst::element_imp_error!(
-                    self,
-                    gst::ResourceError::OpenRead,
-                    ("{what}"),
-                    ["{debug}"]
-                );
-            }
-            Fault::End(End::Lost(what)) => {
-                gst::element_imp_error!(self, gst::ResourceError::Read, ("{what}"));
-            }
-            Fault::Format(ours, theirs) => {
-                gst::element_imp_error!(
-                    self,
-                    gst::StreamError::Format,
-                    (
-                        "the guest plays {ours}, and downstream takes {theirs}: put audioconvert ! audioresample behind {}",
-                        self.obj().name()
-                    )
-                );
-                return FlowError::NotNegotiated;
-            }
-            Fault::NoClock => {
-                gst::element_imp_error!(
-                    self,
-                    gst::CoreError::Clock,
-                    ("there is no clock to say when samples are heard: use a pipeline that has one")
-                );
-            }
-        }
-        FlowError::Error
     }
 }

@@ -10,6 +10,7 @@ use gst::{ClockId, ClockTime};
 
 use super::timeline::SILENCE;
 use super::voices::{Played, Voices};
+use crate::end::End;
 
 /// How much may wait to be taken.
 pub(super) const WAITING_MAX: ClockTime = ClockTime::from_seconds(1);
@@ -27,19 +28,6 @@ impl Chunk {
     fn length(&self) -> ClockTime {
         ClockTime::try_from(self.format.time_of(self.samples.len())).unwrap_or(WAITING_MAX)
     }
-}
-
-/// How a stream ends.
-#[derive(Clone, Debug)]
-pub(super) enum End {
-    /// As it should.
-    Eos,
-    /// Nothing is called so, or nothing of it is heard: for the user, and for who develops.
-    NotFound(String, String),
-    /// It can't be reached.
-    Open(String, String),
-    /// It was lost.
-    Lost(String),
 }
 
 /// What there is for the streaming thread.

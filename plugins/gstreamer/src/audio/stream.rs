@@ -8,8 +8,9 @@ use gst_base::prelude::*;
 
 use super::caps;
 use super::imp::{FanlightAudioSrc, Running};
-use super::mailbox::{Chunk, End, Taken};
+use super::mailbox::{Chunk, Taken};
 use super::timeline::{Place, Timeline};
+use crate::end::{End, Kind};
 use crate::log::CAT;
 
 /// What was sent, and what is about to be.
@@ -26,10 +27,10 @@ pub(super) struct Stream {
 pub(super) enum Fault {
     Flow(FlowError),
     End(End),
-    /// Downstream doesn't take it: what it is, and what is taken.
-    Format(gst::Caps, gst::Caps),
-    NoClock,
 }
+
+const NO_CLOCK: &str =
+    "there is no clock to say when samples are heard: use a pipeline that has one";
 
 impl FanlightAudioSrc {
     /// The next buffer, when it is time for it.
@@ -58,7 +59,8 @@ impl FanlightAudioSrc {
             };
             let element = self.obj();
             let (Some(clock), Some(now)) = (element.clock(), element.current_running_time()) else {
-                return Err(Fault::NoClock);
+                let what = NO_CLOCK.to_owned();
+                return Err(Fault::End(End::Failed(Kind::Clock, what, String::new())));
             };
             let line = self.line(running, stream, now)?;
             let Some(chunk) = &stream.held else {
@@ -124,7 +126,7 @@ impl FanlightAudioSrc {
         let pad = self.obj().src_pad().clone();
         let template = pad.pad_template_caps();
         let downstream = pad.peer_query_caps(Some(&template));
-        caps::silence(&downstream).ok_or(Fault::Format(template, downstream))
+        caps::silence(&downstream).ok_or_else(|| self.unsuited(&template, &downstream))
     }
 
     fn agree(&self, running: &Running, format: &Format) -> Result<(), Fault> {
@@ -138,7 +140,15 @@ impl FanlightAudioSrc {
         if running.mailbox.is_flushing() {
             return Err(Fault::Flow(FlowError::Flushing));
         }
-        Err(Fault::Format(caps, downstream))
+        Err(self.unsuited(&caps, &downstream))
+    }
+
+    fn unsuited(&self, ours: &gst::Caps, theirs: &gst::Caps) -> Fault {
+        let what = format!(
+            "the guest plays {ours}, and downstream takes {theirs}: put audioconvert ! audioresample behind {}",
+            self.obj().name()
+        );
+        Fault::End(End::Failed(Kind::Format, what, String::new()))
     }
 }
 

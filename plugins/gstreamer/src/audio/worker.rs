@@ -7,12 +7,13 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use fanlight::sound::Heard;
-use fanlight::source::{Options, SourceError, Uri, listen};
+use fanlight::source::{Options, Uri, listen};
 use gst::glib;
 use gst::prelude::*;
 
 use super::FanlightAudioSrc;
-use super::mailbox::{End, Mailbox};
+use super::mailbox::Mailbox;
+use crate::end::End;
 use crate::log;
 use crate::settings::OnDisconnect;
 
@@ -101,20 +102,16 @@ impl Job {
                     let Ok(News::Lost(reason)) = told.recv() else { return };
                     drop(listening);
                     tracing::warn!(reason, "the virtual machine is gone");
-                    match self.on_disconnect {
-                        OnDisconnect::Eos => return self.mailbox.end(End::Eos),
-                        OnDisconnect::Error => {
-                            let what = format!("the virtual machine is gone ({reason})");
-                            return self.mailbox.end(End::Lost(what));
-                        }
-                        OnDisconnect::Reconnect => self.mailbox.set_connected(false),
+                    match End::lost(&reason, self.on_disconnect) {
+                        Some(end) => return self.mailbox.end(end),
+                        None => self.mailbox.set_connected(false),
                     }
                 }
                 Err(error) if again => {
                     tracing::info!(%error, "the virtual machine is not there yet");
                     self.mailbox.set_connected(false);
                 }
-                Err(error) => return self.mailbox.end(failure(&error)),
+                Err(error) => return self.mailbox.end(End::refused(&error)),
             }
             if stops(told, delay) {
                 return;
@@ -154,18 +151,5 @@ fn stops(told: &Receiver<News>, wait: Duration) -> bool {
             Ok(News::Stop) | Err(RecvTimeoutError::Disconnected) => return true,
             Err(RecvTimeoutError::Timeout) => return false,
         }
-    }
-}
-
-/// What the user is told of why it can't be heard.
-fn failure(error: &SourceError) -> End {
-    let (what, debug) = (error.to_string(), format!("{error:?}"));
-    match error {
-        SourceError::NoVm(_)
-        | SourceError::NoSuchVm { .. }
-        | SourceError::NoDomain(_)
-        | SourceError::NoSound(_)
-        | SourceError::Silent(_) => End::NotFound(what, debug),
-        _ => End::Open(what, debug),
     }
 }

@@ -12,7 +12,8 @@ use rustix::io::Errno;
 
 use super::{GstSink, Takes};
 use crate::caps::{self, Agreed, Picture};
-use crate::mailbox::{End, Frame, Kind};
+use crate::end::{End, Kind};
+use crate::mailbox::Frame;
 use crate::memory::Lendable;
 use crate::meta;
 

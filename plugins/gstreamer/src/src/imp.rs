@@ -1,7 +1,7 @@
 //! The element: properties, state, and the streaming thread.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
 use fanlight::source;
@@ -14,6 +14,7 @@ use gst_base::subclass::prelude::*;
 
 use crate::caps::{self, Rate};
 use crate::inbox::{Inbox, News};
+use crate::lock::lock;
 use crate::log::CAT;
 use crate::mailbox::Taken;
 use crate::navigation::Translator;
@@ -52,10 +53,6 @@ impl ObjectSubclass for FanlightSrc {
     type Type = super::FanlightSrc;
     type ParentType = gst_base::PushSrc;
     type Interfaces = (gst::URIHandler,);
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ObjectImpl for FanlightSrc {
@@ -272,7 +269,7 @@ impl PushSrcImpl for FanlightSrc {
                     continue;
                 }
                 Taken::Flushing => return Err(gst::FlowError::Flushing),
-                Taken::End(end) => return Err(self.ended(end)),
+                Taken::End(end) => return Err(end.post(&*self.obj())),
             };
             let taken = Instant::now();
             running.worker.tell(News::Pushed(frame.commit));

@@ -3,8 +3,9 @@
 use fanlight::frame::Size;
 use gst::prelude::*;
 
-use super::imp::{FanlightSrc, lock};
+use super::imp::FanlightSrc;
 use crate::inbox::News;
+use crate::lock::lock;
 use crate::navigation::Translator;
 
 impl FanlightSrc {

@@ -10,9 +10,10 @@ use gst_video::{VideoCropMeta, VideoMeta, VideoOverlayCompositionMeta};
 
 use super::imp::{FanlightSrc, LATENCY_MAX, Running};
 use crate::caps;
+use crate::end::{End, Kind};
 use crate::inbox::News;
 use crate::log::CAT;
-use crate::mailbox::{End, Frame, Kind};
+use crate::mailbox::Frame;
 use crate::sink::Takes;
 use crate::stream::Stream;
 
@@ -56,7 +57,7 @@ impl FanlightSrc {
         stream.repeat_nothing();
         if stream.refused >= REFUSALS_MAX {
             let what = format!("downstream refuses {}, which it said it takes", frame.agreed.caps);
-            return Err(self.ended(End::Failed(Kind::Format, what, String::new())));
+            return Err(End::Failed(Kind::Format, what, String::new()).post(&*self.obj()));
         }
         running.worker.tell(News::Redraw);
         Ok(false)
@@ -162,38 +163,6 @@ impl FanlightSrc {
             // Without a bus nobody wants to know.
             let _ = self.obj().post_message(message);
         }
-    }
-
-    pub(super) fn ended(&self, end: End) -> gst::FlowError {
-        let (kind, what, debug) = match end {
-            End::Eos => return gst::FlowError::Eos,
-            End::Failed(kind, what, debug) => (kind, what, debug),
-        };
-        match kind {
-            Kind::NotFound => {
-                gst::element_imp_error!(
-                    self,
-                    gst::ResourceError::NotFound,
-                    ("{what}"),
-                    ["{debug}"]
-                );
-            }
-            Kind::Open => {
-                gst::element_imp_error!(
-                    self,
-                    gst::ResourceError::OpenRead,
-                    ("{what}"),
-                    ["{debug}"]
-                );
-            }
-            Kind::Lost => {
-                gst::element_imp_error!(self, gst::ResourceError::Read, ("{what}"), ["{debug}"]);
-            }
-            Kind::Format => {
-                gst::element_imp_error!(self, gst::StreamError::Format, ("{what}"), ["{debug}"]);
-            }
-        }
-        gst::FlowError::Error
     }
 }
 
