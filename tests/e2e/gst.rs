@@ -4,7 +4,7 @@
 #[path = "gst/devices.rs"]
 pub(crate) mod devices;
 #[path = "gst/glupload.rs"]
-mod glupload;
+pub(crate) mod glupload;
 #[path = "gst/guest.rs"]
 mod guest;
 #[path = "gst/linux.rs"]
@@ -27,7 +27,6 @@ use serde_json::Value;
 use crate::demo::{CALM, Scene, Shot};
 use crate::stills::soon;
 
-pub(crate) use glupload::glupload;
 pub(crate) use record::{vp8, x264};
 pub(crate) use soak::mode_changes;
 

@@ -17,11 +17,14 @@ pub(crate) fn window() -> Result<()> {
         let bus = ("DBUS_SESSION_BUS_ADDRESS", linux.bus.address().to_owned());
         let environment = sway.environment().into_iter().chain([bus]);
         let environment = environment.chain(gl.map(|(name, value)| (name, value.to_owned())));
-        let description = "fanlightsrc uri=qemu:linux ! glimagesink";
+        // A window of GL that changes its size shows that with the next frame only.
+        let description = "fanlightsrc uri=qemu:linux keepalive-time=1000 ! glimagesink";
         pipeline::start("gst-input", description, &environment.collect::<Vec<_>>(), &linux.dir)
     })?;
-    // It comes small, in the middle of the desktop, and grows out of that.
-    desk.sway.command(&format!("[con_id={}] move position 0 0", desk.window.id))?;
+    // It comes small, in the middle of the desktop, and would grow out of that.
+    let (width, height) = desk.linux.size;
+    let place = format!("resize set {width} px {height} px, move position 0 0");
+    desk.sway.command(&format!("[con_id={}] {place}", desk.window.id))?;
     let mut at = Pointing::start(desk, 71)?;
     at.tour()?;
     for button in BUTTONS {
