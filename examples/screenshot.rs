@@ -4,9 +4,11 @@
 
 use std::error::Error;
 use std::fs::File;
+use std::io::BufWriter;
+use std::path::Path;
 use std::time::Duration;
 
-use fanlight::capture::{Capture, CaptureOptions, write_png};
+use fanlight::capture::{Capture, CaptureOptions, PictureFormat};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut args = std::env::args().skip(1);
@@ -15,7 +17,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let mut guest = Capture::open(&uri.parse()?, &CaptureOptions::default())?;
     let screen = guest.next_frame(Duration::from_secs(10), None)?;
-    write_png(&screen, File::create(&path)?)?;
+    let format = PictureFormat::of(Path::new(&path)).unwrap_or(PictureFormat::Png);
+    format.write(&screen, BufWriter::new(File::create(&path)?))?;
     println!("{}: {}x{} in {path}", guest.console().vm, screen.size.width, screen.size.height);
     Ok(())
 }

@@ -2,15 +2,17 @@
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use fanlight::capture::{Capture, write_png};
+//! use fanlight::capture::{Capture, PictureFormat};
 //!
 //! let mut guest = Capture::open(&"qemu:my-vm".parse()?, &Default::default())?;
 //! let screen = guest.next_frame(Duration::from_secs(10), None)?;
-//! write_png(&screen, std::fs::File::create("screen.png")?)?;
+//! PictureFormat::Png.write(&screen, std::fs::File::create("screen.png")?)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod png;
+mod compare;
+#[cfg(feature = "pictures")]
+mod picture;
 
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -20,7 +22,9 @@ use crate::session::{Config, Options, Present, Session, Stats, Turn};
 pub use crate::sink::memory::Frame;
 use crate::sink::memory::MemorySink;
 use crate::source::{self, ConsoleInfo, SourceError, Uri};
-pub use png::write_png;
+pub use compare::{Difference, Likeness, MaskSize};
+#[cfg(feature = "pictures")]
+pub use picture::{PictureError, PictureFormat, read_picture};
 
 /// How long the screen that was found at the start waits for an update that would make it newer.
 const FIRST_FRAME_GRACE: Duration = Duration::from_millis(200);

@@ -2,6 +2,7 @@
 
 mod config;
 mod demo;
+mod diff;
 mod doctor;
 mod dump;
 mod exit;
@@ -14,6 +15,7 @@ mod screenshot;
 mod stats;
 mod status;
 mod view;
+mod whole;
 
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -47,11 +49,13 @@ Examples:
   fanlight view                                          show the only VM on the session bus
   fanlight view qemu:my-vm                               show this one
   fanlight dump qemu:my-vm -o screen.png                 its screen, into a file
+  fanlight diff wanted.png screen.png                    whether that is what it should be
   fanlight list                                          what can be seen from here
   fanlight doctor                                        what can be done here, and how to do better
   fanlight view demo:                                    a simulated guest: there is no VM to start
 
-Exit codes: 0 done, 1 failed, 2 wrong usage (also: no or several VMs to choose from), 3 timed out.
+Exit codes: 0 done, 1 failed, 2 wrong usage (also: no or several VMs to choose from), 3 timed out,
+4 a picture is not as it should be.
 FANLIGHT_LOG takes a filter as `debug` or `fanlight::session=trace`.
 What isn't typed for view and dump is taken from the environment (--present from FANLIGHT_PRESENT, and so
 on), else from the configuration file, where the flags have the same names (`fanlight config` prints one).
@@ -63,6 +67,8 @@ enum Verb {
     View(view::ViewArgs),
     /// Write a guest's screen into files
     Dump(dump::DumpArgs),
+    /// Say whether two pictures are the same, and where not
+    Diff(diff::DiffArgs),
     /// List the consoles that can be seen from here
     List(list::ListArgs),
     /// Say what this machine can do for guests' pictures, and what to do about what it can't
@@ -139,6 +145,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
     match cli.verb {
         Verb::View(args) => view::run(&args),
         Verb::Dump(args) => dump::run(&args),
+        Verb::Diff(args) => diff::run(&args),
         Verb::List(args) => list::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Demo(args) => demo::run(&args),

@@ -147,6 +147,7 @@ fn every_verb_has_help_with_examples() {
         &["--help"][..],
         &["view", "--help"],
         &["dump", "--help"],
+        &["diff", "--help"],
         &["list", "--help"],
         &["demo", "--help"],
     ] {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-use crate::capture::CaptureError;
+use crate::capture::{CaptureError, PictureError};
 use crate::source::SourceError;
 
 /// Why a verb could not do what it was asked.
@@ -20,6 +20,7 @@ pub(super) struct Failure {
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const TIMED_OUT: u8 = 3;
+const DIFFERENT: u8 = 4;
 
 impl Failure {
     /// Something broke; `what` says what, `error` why.
@@ -30,6 +31,11 @@ impl Failure {
     /// The user has to ask for something else.
     pub(super) fn usage(error: impl Error) -> Self {
         Self { code: USAGE, sentence: in_words(&error), said: false }
+    }
+
+    /// A picture is not as it should be.
+    pub(super) fn different(sentence: String) -> Self {
+        Self { code: DIFFERENT, sentence, said: false }
     }
 
     /// Of several: what one says is said at once, and the worst is what the program ends with.
@@ -73,6 +79,12 @@ impl From<CaptureError> for Failure {
             }
             _ => Self { code: FAILED, sentence: in_words(&error), said: false },
         }
+    }
+}
+
+impl From<PictureError> for Failure {
+    fn from(error: PictureError) -> Self {
+        Self { code: FAILED, sentence: in_words(&error), said: false }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The guest's picture into a file, by a hotkey.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, BufWriter, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{self, JoinHandle};
@@ -12,7 +12,7 @@ use jiff::Zoned;
 use tracing::{info, warn};
 
 use super::Waker;
-use crate::capture::{Frame, write_png};
+use crate::capture::{Frame, PictureFormat};
 use crate::session::Session;
 use crate::sink::wayland::WaylandSink;
 
@@ -128,8 +128,7 @@ fn save(frame: &Frame, folder: &Path, stem: &str) -> io::Result<PathBuf> {
     let (path, file) = create(folder, stem).map_err(|error| say(error, folder))?;
     let write = |file: File| -> io::Result<()> {
         let mut file = BufWriter::new(file);
-        write_png(frame, &mut file)?;
-        file.flush()
+        PictureFormat::Png.write(frame, &mut file)
     };
     write(file).map_err(|error| {
         // Half a picture is none.

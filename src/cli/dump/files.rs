@@ -1,15 +1,16 @@
 //! What the files are called, and that there never is half of one.
 
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use super::super::exit::Failure;
-use crate::capture::{Frame, write_png};
+use super::super::whole;
+use crate::capture::{Frame, PictureFormat};
 
 /// The files of one dump, in their order.
 pub(super) struct Files {
     name: Name,
+    format: PictureFormat,
     next: u32,
 }
 
@@ -22,56 +23,33 @@ enum Name {
 
 impl Files {
     /// Checks that the folder is there and takes files.
-    pub(super) fn new(output: &Path, frames: u32) -> Result<Self, Failure> {
+    pub(super) fn new(
+        output: &Path,
+        frames: u32,
+        format: Option<PictureFormat>,
+    ) -> Result<Self, Failure> {
         let name = Name::parse(output, frames)?;
+        let format = format.map_or_else(|| name.format(), Ok)?;
         if let Some(path) = name.path(1) {
-            let partial = partial(&path);
-            File::create(&partial).map_err(|error| unwritable(&path, error))?;
-            fs::remove_file(&partial).map_err(|error| unwritable(&path, error))?;
-            if path.is_dir() {
-                let error = io::Error::from(io::ErrorKind::IsADirectory);
-                return Err(unwritable(&path, error));
-            }
+            whole::check(&path)?;
         }
-        Ok(Self { name, next: 1 })
+        Ok(Self { name, format, next: 1 })
     }
 
-    /// Writes the next one: under another name, and renamed when it is whole.
+    /// Writes the next one.
     pub(super) fn write(&mut self, frame: &Frame) -> Result<Option<PathBuf>, Failure> {
         let number = self.next;
         self.next += 1;
         let Some(path) = self.name.path(number) else {
             let out = BufWriter::new(io::stdout().lock());
-            write_png(frame, out)
+            self.format
+                .write(frame, out)
                 .map_err(|error| Failure::failed("can't write to the standard output", error))?;
             return Ok(None);
         };
-        let partial = partial(&path);
-        let written = write_whole(frame, &partial).and_then(|()| fs::rename(&partial, &path));
-        written.map_err(|error| {
-            // Nothing half done is left behind; that it can't be removed is not worth more words.
-            let _ = fs::remove_file(&partial);
-            unwritable(&path, error)
-        })?;
+        whole::write(&path, |out| self.format.write(frame, out))?;
         Ok(Some(path))
     }
-}
-
-fn write_whole(frame: &Frame, path: &Path) -> io::Result<()> {
-    let mut out = BufWriter::new(File::create(path)?);
-    write_png(frame, &mut out)?;
-    out.flush()
-}
-
-fn partial(path: &Path) -> PathBuf {
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.partial", std::process::id()));
-    path.with_file_name(name)
-}
-
-fn unwritable(path: &Path, error: io::Error) -> Failure {
-    Failure::failed(format_args!("can't write {}", path.display()), error)
 }
 
 impl Name {
@@ -108,6 +86,22 @@ impl Name {
         Ok(Self::Many(folder, format!("{stem}-"), 4, extension))
     }
 
+    /// What the name's ending says; PNG where it has none.
+    fn format(&self) -> Result<PictureFormat, Failure> {
+        let Some(path) = self.path(1) else { return Ok(PictureFormat::Png) };
+        match (PictureFormat::of(&path), path.extension()) {
+            (Some(format), _) => Ok(format),
+            (None, None) => Ok(PictureFormat::Png),
+            (None, Some(ending)) => {
+                let known = PictureFormat::ALL.map(|format| format!(".{format}")).join(", ");
+                let ending = ending.display();
+                Err(bad(&format!(
+                    "nothing is known of .{ending}: name it {known}, or say --format"
+                )))
+            }
+        }
+    }
+
     fn path(&self, number: u32) -> Option<PathBuf> {
         match self {
             Self::Stdout => None,
@@ -125,6 +119,8 @@ fn bad(sentence: &str) -> Failure {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::frame::Size;
 
@@ -143,6 +139,13 @@ mod tests {
     }
 
     #[test]
+    fn endings_say_what_is_written() {
+        let format = |output: &str| Name::parse(Path::new(output), 2).unwrap().format().ok();
+        assert_eq!(format("a-%d.qoi"), Some(PictureFormat::Qoi));
+        assert_eq!((format("a"), format("a.jpg")), (Some(PictureFormat::Png), None));
+    }
+
+    #[test]
     fn bad_names_are_refused() {
         for output in ["a%s.png", "a%d-%d.png", "a%", "..", "a%99d"] {
             assert!(Name::parse(Path::new(output), 2).is_err(), "{output}");
@@ -155,7 +158,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let size = Size { width: 1, height: 1 };
         let frame = Frame { size, pixels: vec![0; 4] };
-        let mut files = Files::new(&folder.path().join("a.png"), 2).unwrap();
+        let mut files = Files::new(&folder.path().join("a.png"), 2, None).unwrap();
         files.write(&frame).unwrap();
         // A folder stands where the second file should go.
         fs::create_dir(folder.path().join("a-0002.png")).unwrap();

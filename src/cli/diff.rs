@@ -1,0 +1,81 @@
+//! `fanlight diff`: whether two pictures are the same; and what `dump --expect` shares with it.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::exit::Failure;
+use super::whole;
+use crate::capture::{Frame, Likeness, PictureFormat, read_picture};
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  fanlight diff wanted.png screen.png                      is it the same?
+  fanlight diff wanted.png screen.png --tolerance 8        nearly?
+  fanlight diff wanted.png screen.png -o diff.png          and where not?
+
+Exit code 0 where they are alike, 4 where they differ.")]
+pub(super) struct DiffArgs {
+    /// What it should look like: PNG, QOI, PPM or WebP
+    wanted: PathBuf,
+    /// What it looks like
+    got: PathBuf,
+    #[command(flatten)]
+    likeness: LikenessArgs,
+    /// Where they differ, write both beside each other there, and the differences in red
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// How much a picture has to be like another.
+#[derive(Debug, Args)]
+pub(super) struct LikenessArgs {
+    /// By how much each of red, green and blue may differ, of 255
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    tolerance: u8,
+    /// A picture of the same size: what is black in it may look like anything
+    #[arg(long, value_name = "FILE")]
+    mask: Option<PathBuf>,
+}
+
+pub(super) fn run(args: &DiffArgs) -> Result<(), Failure> {
+    let wanted = Wanted::read(&args.wanted, &args.likeness)?;
+    let got = read_picture(&args.got)?;
+    wanted.check(&got, &args.got.display().to_string(), args.output.as_deref())
+}
+
+/// A picture that another should be like.
+pub(super) struct Wanted {
+    path: PathBuf,
+    picture: Frame,
+    likeness: Likeness,
+}
+
+impl Wanted {
+    pub(super) fn read(path: &Path, args: &LikenessArgs) -> Result<Self, Failure> {
+        let picture = read_picture(path)?;
+        let mask = args.mask.as_deref().map(read_picture).transpose()?;
+        let likeness = Likeness { tolerance: args.tolerance, mask };
+        likeness.suits(&picture).map_err(Failure::usage)?;
+        Ok(Self { path: path.to_owned(), picture, likeness })
+    }
+
+    /// Fails where `got`, which is called `name`, isn't like it; `marked` is where that is shown.
+    pub(super) fn check(
+        &self,
+        got: &Frame,
+        name: &str,
+        marked: Option<&Path>,
+    ) -> Result<(), Failure> {
+        let Some(difference) = self.likeness.difference(&self.picture, got) else { return Ok(()) };
+        let mut sentence = format!("{name} is not like {}: {difference}", self.path.display());
+        if let Some(path) = marked {
+            let format = PictureFormat::of(path).unwrap_or(PictureFormat::Png);
+            let marked = self.likeness.marked(&self.picture, got);
+            whole::write(path, |out| format.write(&marked, out))?;
+            sentence = format!("{sentence} (marked in {})", path.display());
+        }
+        Err(Failure::different(sentence))
+    }
+}
