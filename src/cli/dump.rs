@@ -105,7 +105,7 @@ pub(super) fn run(args: &DumpArgs) -> Result<(), Failure> {
     let mut writer = files.map(Writer::start);
     let mut last = None;
     let mut reporter = Reporter::new(args.common.stats, &capture.console().uri);
-    let taken = (0..args.frames).try_for_each(|_| -> Result<(), Failure> {
+    let taken = (1..=args.frames).try_for_each(|number| -> Result<(), Failure> {
         let frame = match capture.next_frame(args.timeout, Some(signals.fd())) {
             Err(CaptureError::Interrupted) => {
                 return Err(Failure::ended("interrupted before the last frame".to_owned()));
@@ -115,7 +115,9 @@ pub(super) fn run(args: &DumpArgs) -> Result<(), Failure> {
         if !to_stdout {
             reporter.report(&capture.stats(), false)?;
         }
-        last = wanted.as_ref().map(|_| frame.clone());
+        if wanted.is_some() && number == args.frames {
+            last = Some(frame.clone());
+        }
         writer.as_mut().map_or(Ok(()), |writer| writer.take(frame))
     });
     let stats = capture.stats();

@@ -1,12 +1,14 @@
 //! The guest's cursor, which comes apart from its picture.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use fanlight::frame::{Cursor, Size};
 use gst_video::{
     VideoFormat, VideoFrameFlags, VideoFrameRef, VideoInfo, VideoMeta, VideoOverlayComposition,
     VideoOverlayCompositionMeta, VideoOverlayFormatFlags, VideoOverlayRectangle,
 };
+
+use crate::lock::lock;
 
 /// The cursor as the session's thread knows it.
 #[derive(Debug, Default)]
@@ -22,7 +24,7 @@ struct State {
 
 impl Cursors {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     pub(crate) fn set(&self, cursor: Option<&Cursor>) {

@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Mutex, mpsc};
 
 use fanlight::frame::{CommitId, Input};
 use fanlight::session::{Present, Stats};
 use rustix::event::{EventfdFlags, eventfd};
+
+use crate::lock::lock;
 
 /// One thing that happened on another thread.
 #[derive(Debug)]
@@ -49,7 +51,7 @@ impl Inbox {
 
     /// From any thread, whatever locks it holds: nothing is called from in here.
     pub(crate) fn tell(&self, news: News) {
-        let mut queue = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.news);
         let first = queue.is_empty();
         queue.push_back(news);
         drop(queue);
@@ -61,7 +63,7 @@ impl Inbox {
 
     /// What was taken too early comes before all else.
     pub(crate) fn put_back(&self, news: Vec<News>) {
-        let mut queue = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.news);
         for news in news.into_iter().rev() {
             queue.push_front(news);
         }
@@ -75,7 +77,7 @@ impl Inbox {
     }
 
     pub(crate) fn take(&self) -> Option<News> {
-        let mut queue = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut queue = lock(&self.news);
         let news = queue.pop_front();
         if news.is_none() {
             // Under the lock, so that no wake-up for what comes next is lost. Fails where there was none.

@@ -24,6 +24,7 @@ mod mailbox;
 mod memory;
 mod meta;
 mod navigation;
+mod pad;
 mod settings;
 mod sink;
 mod src;

@@ -7,6 +7,7 @@ use fanlight::frame::{BufferId, CommitId, Damage, PLANES_MAX};
 
 use crate::caps::{Agreed, Picture};
 use crate::end::End;
+use crate::lock::lock;
 
 /// What a frame lies in, one after the other.
 pub(crate) type Memories = [Option<gst::Memory>; PLANES_MAX];
@@ -91,7 +92,7 @@ impl State {
 
 impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(crate) fn push(&self, mut frame: Frame) {

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{IntoRawFd, OwnedFd};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard};
 
 use fanlight::frame::CommitId;
 use fanlight::sys;
@@ -18,6 +18,7 @@ use gst_allocators::prelude::*;
 use gst_allocators::{DmaBufAllocator, FdAllocator, FdMemoryFlags};
 
 use crate::inbox::{Inbox, News};
+use crate::lock::lock;
 
 /// Under this name each memory knows to whom it belongs.
 static OWNER: LazyLock<glib::Quark> = LazyLock::new(|| glib::Quark::from_str("fanlight-owner"));
@@ -156,7 +157,7 @@ impl Drop for Lendable {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Place> {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.place)
     }
 }
 

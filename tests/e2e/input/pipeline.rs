@@ -4,7 +4,7 @@ use fanlight_stage::compositor::Compositor;
 use fanlight_stage::{Result, pipeline};
 
 use super::pointer::Pointing;
-use super::{By, Desk, Device, Down, Up, WHEEL, Wheel, desktop, lend_with_tablet};
+use super::{Desk, Device, desktop, lend_with_tablet};
 
 /// The left and the right one.
 const BUTTONS: [u32; 2] = [0x110, 0x111];
@@ -27,11 +27,7 @@ pub(crate) fn window() -> Result<()> {
     desk.sway.command(&format!("[con_id={}] {place}", desk.window.id))?;
     let mut at = Pointing::start(desk, 71)?;
     at.tour()?;
-    for button in BUTTONS {
-        at.desk.pointer.click(button)?;
-        at.desk.expect(Device::Tablet, &[Down(button), Up(button)])?;
-    }
-    at.desk.pointer.wheel(Wheel::Vertical, 1)?;
-    at.desk.expect(Device::Tablet, &[By(WHEEL, -1)])?;
+    at.click_each(&BUTTONS)?;
+    at.turn_wheel()?;
     at.desk.finish(Device::Keyboard)
 }

@@ -80,19 +80,27 @@ impl Pointing {
         let inner = [(width / 2, height / 2), (width / 2 - 1, height / 2 + 1), (1, 1), (333, 77)];
         corners.into_iter().chain(inner).try_for_each(|(x, y)| self.point(x, y))
     }
+
+    pub(super) fn click_each(&mut self, buttons: &[u32]) -> Result<()> {
+        buttons.iter().try_for_each(|&button| {
+            self.desk.pointer.click(button)?;
+            self.desk.expect(Device::Tablet, &[Down(button), Up(button)])
+        })
+    }
+
+    /// One notch, towards the user.
+    pub(super) fn turn_wheel(&mut self) -> Result<()> {
+        self.desk.pointer.wheel(Wheel::Vertical, 1)?;
+        self.desk.expect(Device::Tablet, &[By(WHEEL, -1)])
+    }
 }
 
 /// Every place is the guest's pixel under it, and the buttons and the wheel are what they are.
 pub(crate) fn places_buttons_wheel() -> Result<()> {
     let mut at = Pointing::start(Desk::start("view-pointer", &[], &desktop())?, 51)?;
     at.tour()?;
-    for button in BUTTONS {
-        at.desk.pointer.click(button)?;
-        at.desk.expect(Device::Tablet, &[Down(button), Up(button)])?;
-    }
-
-    at.desk.pointer.wheel(Wheel::Vertical, 1)?;
-    at.desk.expect(Device::Tablet, &[By(WHEEL, -1)])?;
+    at.click_each(&BUTTONS)?;
+    at.turn_wheel()?;
     at.desk.pointer.wheel(Wheel::Vertical, -3)?;
     at.desk.expect(Device::Tablet, &[By(WHEEL, 1); 3])?;
     // Three halves of a notch; what is left of them is not lost.

@@ -18,6 +18,7 @@ use super::stream::{Fault, Stream};
 use super::timeline::SILENCE;
 use super::worker::Worker;
 use crate::lock::lock;
+use crate::pad;
 
 /// `fanlightaudiosrc`.
 #[derive(Debug, Default)]
@@ -94,13 +95,9 @@ impl ElementImpl for FanlightAudioSrc {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let always = gst::PadPresence::Always;
-            let template =
-                gst::PadTemplate::new("src", gst::PadDirection::Src, always, &caps::template());
-            vec![template.expect("its caps are valid")]
-        });
-        &TEMPLATES
+        static TEMPLATES: LazyLock<[gst::PadTemplate; 1]> =
+            LazyLock::new(|| [pad::template(&caps::template())]);
+        &*TEMPLATES
     }
 
     fn change_state(

@@ -11,6 +11,7 @@ use gst::{ClockId, ClockTime};
 use super::timeline::SILENCE;
 use super::voices::{Played, Voices};
 use crate::end::End;
+use crate::lock::lock;
 
 /// How much may wait to be taken.
 pub(super) const WAITING_MAX: ClockTime = ClockTime::from_seconds(1);
@@ -87,7 +88,7 @@ pub(super) struct Mailbox {
 
 impl Mailbox {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Changes the state and lets the streaming thread look.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::io::Errno;
 
 use super::Console;
+use crate::lock::lock;
 use crate::log::{self, CAT};
 
 /// Where to look unless told otherwise: the session bus.
@@ -59,8 +60,7 @@ impl ObjectImpl for DeviceProvider {
 
     fn set_property(&self, _id: usize, value: &glib::Value, _pspec: &glib::ParamSpec) {
         let place = value.get::<Option<String>>().ok().flatten();
-        *self.place.lock().unwrap_or_else(PoisonError::into_inner) =
-            place.unwrap_or_else(|| PLACE.to_owned());
+        *lock(&self.place) = place.unwrap_or_else(|| PLACE.to_owned());
     }
 
     fn property(&self, _id: usize, _pspec: &glib::ParamSpec) -> glib::Value {
@@ -135,11 +135,11 @@ impl DeviceProviderImpl for DeviceProvider {
 
 impl DeviceProvider {
     fn place(&self) -> String {
-        self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.place).clone()
     }
 
     fn running(&self) -> std::sync::MutexGuard<'_, Option<Running>> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.running)
     }
 
     fn end(&self) {

@@ -1,6 +1,6 @@
 //! What the sink and the element have between them.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fanlight::session::Present;
@@ -9,6 +9,7 @@ use gst::glib;
 use crate::caps::{self, Picture, Rate};
 use crate::cursor::Cursors;
 use crate::inbox::Inbox;
+use crate::lock::lock;
 use crate::mailbox::Mailbox;
 use crate::navigation::Habits;
 use crate::settings::AckMode;
@@ -47,12 +48,12 @@ impl Takes {
 
 impl Downstream {
     pub(crate) fn get(&self) -> Option<Takes> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.0).clone()
     }
 
     /// Whether that is another than before.
     pub(crate) fn set(&self, takes: Takes) -> bool {
-        let mut now = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut now = lock(&self.0);
         let same = now.as_ref().is_some_and(|now| {
             (now.video_meta, now.crop_meta) == (takes.video_meta, takes.crop_meta)
                 && now.caps.is_strictly_equal(&takes.caps)

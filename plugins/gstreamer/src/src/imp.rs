@@ -18,6 +18,7 @@ use crate::lock::lock;
 use crate::log::CAT;
 use crate::mailbox::Taken;
 use crate::navigation::Translator;
+use crate::pad;
 use crate::settings::Settings;
 use crate::sink::{Manner, Ways};
 use crate::stream::Stream;
@@ -118,13 +119,9 @@ impl ElementImpl for FanlightSrc {
     }
 
     fn pad_templates() -> &'static [gst::PadTemplate] {
-        static TEMPLATES: LazyLock<Vec<gst::PadTemplate>> = LazyLock::new(|| {
-            let always = gst::PadPresence::Always;
-            let template =
-                gst::PadTemplate::new("src", gst::PadDirection::Src, always, &caps::template());
-            vec![template.expect("its caps are valid")]
-        });
-        &TEMPLATES
+        static TEMPLATES: LazyLock<[gst::PadTemplate; 1]> =
+            LazyLock::new(|| [pad::template(&caps::template())]);
+        &*TEMPLATES
     }
 
     fn send_event(&self, event: gst::Event) -> bool {

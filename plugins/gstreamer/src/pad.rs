@@ -1,0 +1,8 @@
+//! The one pad that a source has.
+
+/// It is there from the beginning, and may have any of these caps.
+pub(crate) fn template(caps: &gst::Caps) -> gst::PadTemplate {
+    let always = gst::PadPresence::Always;
+    let template = gst::PadTemplate::new("src", gst::PadDirection::Src, always, caps);
+    template.expect("its caps are valid")
+}
