@@ -1,9 +1,12 @@
 //! The nouns of the house: what a picture is made of. No behaviour lives here but arithmetic.
 
 mod damage;
+mod picture;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
+
+pub use picture::Picture;
 
 /// One announcement of a storage with a layout. Ids strictly increase over the life of the process
 /// and are never reused, so an id of an earlier connection can't be taken for one of this.
