@@ -219,20 +219,19 @@ impl Capture {
             let left = timeout.saturating_sub(start.elapsed());
             let due = watch.due().map(|due| due.saturating_duration_since(Instant::now()));
             match self.frame_within(due.map_or(left, |due| due.min(left)), wake)? {
-                Some(frame) if watch.look(&frame.picture, frame.read) => return Ok(frame),
-                Some(_) => {}
-                None => match &self.last {
-                    Some(last) if watch.is_met(Instant::now()) => return Ok(last.clone()),
-                    Some(last) if start.elapsed() >= timeout => {
-                        let last = watch.lacks(&last.picture);
-                        let wish = condition.unmet();
-                        return Err(CaptureError::Unmet { wish, waited: timeout, last });
-                    }
-                    None if start.elapsed() >= timeout => {
-                        return Err(CaptureError::TimedOut { waited: timeout, seen: false });
-                    }
-                    _ => {}
-                },
+                // The guest goes on only now, so that what takes its time until here is none of its stillness.
+                Some(frame) if watch.look(&frame.picture, Instant::now()) => return Ok(frame),
+                None if watch.is_met(Instant::now()) => {
+                    return Ok(self.last.clone().expect("it was looked at"));
+                }
+                _ => {}
+            }
+            if start.elapsed() >= timeout {
+                let Some(last) = &self.last else {
+                    return Err(CaptureError::TimedOut { waited: timeout, seen: false });
+                };
+                let (wish, last) = (condition.unmet(), watch.lacks(&last.picture));
+                return Err(CaptureError::Unmet { wish, waited: timeout, last });
             }
         }
     }

@@ -103,6 +103,25 @@ impl Likeness {
         (count > 0).then(|| Difference::Pixels { count, within: within(), most })
     }
 
+    /// Whether all that differs lies in a rectangle of that size. Looks no further than it has to.
+    pub(super) fn differs_within(&self, wanted: &Picture, got: &Picture, size: Size) -> bool {
+        if wanted.size != got.size {
+            return false;
+        }
+        let Size { width, height } = wanted.size;
+        let (mut left, mut right, mut first) = (width, 0, None);
+        for y in (0..height).filter(|&y| wanted.row(y) != got.row(y)) {
+            let differs = |x: &u32| self.by(*x, y, wanted, got).is_some();
+            let Some(begin) = (0..width).find(differs) else { continue };
+            let end = (begin..width).rev().find(differs).unwrap_or(begin) + 1;
+            (left, right) = (left.min(begin), right.max(end));
+            if y - *first.get_or_insert(y) >= size.height || right - left > size.width {
+                return false;
+            }
+        }
+        true
+    }
+
     /// By how much a pixel differs, if that is more than it may.
     fn by(&self, x: u32, y: u32, wanted: &Picture, got: &Picture) -> Option<u8> {
         let any = self.mask.as_ref().and_then(|mask| mask.pixel(x, y)) == Some([0; 3]);
@@ -192,6 +211,23 @@ mod tests {
         assert_eq!(found.as_deref(), Some("1 pixel differs, by up to 10 of 255, in 1x1 at 1,0"));
         let found = difference(&exactly, &["11"], &["11", "11"]);
         assert_eq!(found.as_deref(), Some("it is 2x2, not 2x1"));
+    }
+
+    #[test]
+    fn what_differs_lies_within_a_size_or_not() {
+        let (none, all) = (Size { width: 0, height: 0 }, Size { width: 9, height: 9 });
+        let within = |wanted: &[&str], got: &[&str], width, height| {
+            let size = Size { width, height };
+            Likeness::default().differs_within(&picture(wanted), &picture(got), size)
+        };
+        let (wanted, got) = (["1111", "1111", "1111"], ["1111", "1131", "1511"]);
+        assert!(within(&wanted, &got, 2, 2));
+        assert!(!within(&wanted, &got, 1, 2) && !within(&wanted, &got, 2, 1));
+        assert!(within(&wanted, &wanted, none.width, none.height));
+        assert!(!within(&wanted, &["1111"], all.width, all.height), "of another size");
+        // Far apart in one row, and a row apart.
+        assert!(!within(&["1111"], &["2112"], 3, 1) && within(&["1111"], &["2112"], 4, 1));
+        assert!(!within(&["1", "1", "1"], &["2", "1", "2"], 1, 2));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Likeness;
 use super::condition::{Condition, Kind};
-use super::{Difference, Likeness};
 use crate::frame::{Picture, Rect};
 
 /// Looks at one picture after the other. [`Capture::wait`](super::Capture::wait) does so with frames; programs that
@@ -58,13 +58,7 @@ impl<'a> Watch<'a> {
             }
             Kind::Stable { ignore, .. } => {
                 let still = self.before.as_ref().is_some_and(|(before, _)| {
-                    match self.likeness.difference(before, &seen) {
-                        None => true,
-                        Some(Difference::Pixels { within, .. }) => {
-                            within.width <= ignore.width && within.height <= ignore.height
-                        }
-                        Some(Difference::Size { .. }) => false,
-                    }
+                    self.likeness.differs_within(before, &seen, *ignore)
                 });
                 if !still {
                     self.before = Some((seen, at));

@@ -13,32 +13,36 @@ use crate::compositor::PATIENCE;
 use crate::fake_qemu::{self, DMABUF2, FakeQemu, LISTENER, VM};
 use crate::stage::{Memory, V2, colours, v2};
 
-const SIZE: (u32, u32) = (64, 48);
-const WHOLE: (i32, i32, i32, i32) = (0, 0, 64, 48);
+pub const SIZE: (u32, u32) = (64, 48);
+pub const WHOLE: (i32, i32, i32, i32) = (0, 0, 64, 48);
 /// What `fanlight dump` waits for an update that would make the first screen newer.
 const GRACE: Duration = Duration::from_millis(200);
 
 /// A capture of a fake QEMU on a message bus in that folder.
-fn capture(folder: &Path) -> (Capture, FakeQemu) {
+pub fn capture(folder: &Path) -> (Capture, FakeQemu) {
+    capture_with(folder, CaptureOptions::default())
+}
+
+pub fn capture_with(folder: &Path, options: CaptureOptions) -> (Capture, FakeQemu) {
     let path = folder.join("bus");
     let listeners = fake_qemu::bus(&path, vec![VM]);
     let uri = Uri::Qemu { bus: Bus::Unix(path), vm: None, console: None };
     // No deadline comes because the machine is slow.
-    let options = CaptureOptions { ack_deadline: PATIENCE, ..CaptureOptions::default() };
+    let options = CaptureOptions { ack_deadline: PATIENCE, ..options };
     let capture = Capture::open(&uri, &options).unwrap();
     (capture, listeners.next())
 }
 
-fn announce(qemu: &mut FakeQemu, body: &V2<'_>) {
+pub fn announce(qemu: &mut FakeQemu, body: &V2<'_>) {
     qemu.call(DMABUF2, "ScanoutDMABUF2", body).unwrap();
 }
 
-fn pixels(frame: &Frame) -> Vec<Vec<[u8; 3]>> {
+pub fn pixels(frame: &Frame) -> Vec<Vec<[u8; 3]>> {
     let row = 4 * frame.size.width as usize;
     colours(&frame.pixels.chunks(row).map(<[u8]>::to_vec).collect::<Vec<_>>())
 }
 
-fn next(capture: &mut Capture) -> Frame {
+pub fn next(capture: &mut Capture) -> Frame {
     capture.next_frame(PATIENCE, None).unwrap()
 }
 

@@ -49,6 +49,7 @@ mod scripted;
 mod spies;
 mod stage;
 mod tearing;
+mod waits;
 mod writers;
 
 use fanlight::frame::{Format, Modifier};

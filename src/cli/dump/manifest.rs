@@ -90,7 +90,7 @@ pub(super) fn line(
         "format": frame.layout.format.to_string(),
         "modifier": frame.layout.modifier.to_string(),
         "damage": damage,
-        "read": "copied by the CPU",
+        "read": "cpu",
         "bytes_read": frame.copied,
         "ack_us": frame.acked_after.map(micros),
         "sha256": hash.map(|hash| hash.to_string()),
