@@ -78,3 +78,46 @@ fn partial(path: &Path) -> PathBuf {
     name.push(format!(".{}.partial", std::process::id()));
     path.with_file_name(name)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(folder: &Path) -> Vec<String> {
+        let names = fs::read_dir(folder).unwrap();
+        let mut names: Vec<_> =
+            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn nothing_half_done_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        write(&path, |out| out.write_all(b"whole")).unwrap();
+        // The disk is full after half of it.
+        let full = write(&path, |out| {
+            out.write_all(b"half")?;
+            Err(io::ErrorKind::StorageFull.into())
+        });
+        assert!(full.unwrap_err().to_string().starts_with("can't write "));
+        assert_eq!(fs::read(&path).unwrap(), b"whole");
+        // A folder stands where it should go.
+        let blocked = folder.path().join("b.png");
+        fs::create_dir(&blocked).unwrap();
+        assert!(check(&blocked).is_err() && write(&blocked, |_| Ok(())).is_err());
+        assert_eq!(files(folder.path()), ["a.png", "b.png"]);
+    }
+
+    #[test]
+    fn what_is_not_finished_is_not_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("v.y4m");
+        let mut file = Partial::create(&path).unwrap();
+        file.write_all(b"some").unwrap();
+        assert!(!path.exists());
+        drop(file);
+        assert_eq!(files(folder.path()).len(), 0);
+    }
+}

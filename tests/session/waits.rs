@@ -223,3 +223,28 @@ fn what_is_typed_reaches_the_guest_and_is_let_go() {
         assert_eq!(listeners.did(), (method.to_owned(), 30, 0));
     }
 }
+
+/// Without it a test that restarts its machine would have to begin anew, and couldn't tell its frames apart.
+#[test]
+fn a_machine_that_is_back_is_another_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bus");
+    let listeners = fake_qemu::bus(&path, vec![VM]);
+    let uri = Uri::Qemu { bus: Bus::Unix(path), vm: None, console: None };
+    let mut capture = Capture::open(&uri, &CaptureOptions::default()).unwrap();
+    let epoch = |capture: &mut Capture, picture: u8| {
+        let mut qemu = listeners.next();
+        let memory = Memory::new(SIZE);
+        memory.paint(picture);
+        announce(&mut qemu, &v2(&memory.file, SIZE));
+        let frame = next(capture);
+        assert_eq!(pixels(&frame), colours(&memory.rows()));
+        qemu.kill();
+        frame.epoch
+    };
+    assert_eq!(epoch(&mut capture, 1), 1);
+    let error = capture.next_frame(PATIENCE, None).unwrap_err();
+    assert!(matches!(error, CaptureError::Lost(_)) && capture.is_lost(), "{error}");
+    capture.reconnect().unwrap();
+    assert_eq!(epoch(&mut capture, 2), 2);
+}
