@@ -218,21 +218,22 @@ impl Capture {
         loop {
             let left = timeout.saturating_sub(start.elapsed());
             let due = watch.due().map(|due| due.saturating_duration_since(Instant::now()));
-            match self.frame_within(due.map_or(left, |due| due.min(left)), wake)? {
-                Some(frame) if watch.look(&frame.picture, frame.read) => return Ok(frame),
-                Some(_) => {}
-                None => match &self.last {
-                    Some(last) if watch.is_met(Instant::now()) => return Ok(last.clone()),
-                    Some(last) if start.elapsed() >= timeout => {
-                        let last = watch.lacks(&last.picture);
-                        let wish = condition.unmet();
-                        return Err(CaptureError::Unmet { wish, waited: timeout, last });
-                    }
-                    None if start.elapsed() >= timeout => {
-                        return Err(CaptureError::TimedOut { waited: timeout, seen: false });
-                    }
-                    _ => {}
-                },
+            let frame = self.frame_within(due.map_or(left, |due| due.min(left)), wake)?;
+            // Frames that come faster than they are looked at don't make it any later.
+            let read = frame.as_ref().map_or_else(Instant::now, |frame| frame.read);
+            let late = read.saturating_duration_since(start) >= timeout;
+            match (frame, &self.last) {
+                (Some(frame), _) if watch.look(&frame.picture, frame.read) => return Ok(frame),
+                (None, Some(last)) if watch.is_met(Instant::now()) => return Ok(last.clone()),
+                (_, Some(last)) if late => {
+                    let last = watch.lacks(&last.picture);
+                    let wish = condition.unmet();
+                    return Err(CaptureError::Unmet { wish, waited: timeout, last });
+                }
+                (_, None) if late => {
+                    return Err(CaptureError::TimedOut { waited: timeout, seen: false });
+                }
+                _ => {}
             }
         }
     }
