@@ -246,4 +246,27 @@ mod tests {
         assert_eq!(de.keys("at"), Ok(vec![100, 16]));
         assert_eq!(de.keys("minus"), Ok(vec![53]));
     }
+
+    proptest::proptest! {
+        /// Whatever is typed, nothing goes down twice, and nothing stays down.
+        #[test]
+        fn all_that_goes_down_comes_up(text in "[\\PC\n\t]*") {
+            let mut down = Vec::new();
+            for input in Keymap::us().text(&text).unwrap_or_default() {
+                let Input::Key { code, pressed } = input else { panic!("{input:?}") };
+                let before = down.len();
+                down.retain(|other| *other != code);
+                assert_eq!(before - down.len(), usize::from(!pressed));
+                down.extend(pressed.then_some(code));
+            }
+            assert_eq!(down, [0; 0]);
+        }
+
+        #[test]
+        fn any_word_names_keys_or_none(word in "(ctrl|alt|[a-zA-Z0-9_]|\\PC|\\+)*") {
+            if let Ok(codes) = Keymap::us().keys(&word) {
+                assert!(!codes.is_empty());
+            }
+        }
+    }
 }
