@@ -152,8 +152,8 @@ impl Capture {
         Ok(Self { session, console: opened.console, source: options.source, last: None, taken: 0 })
     }
 
-    /// Opens the console again, after its backend was lost. Blocks as [`source::open`] does. What comes then counts
-    /// as another [epoch](Frame::epoch); frames of the one before that weren't taken still are there.
+    /// Opens the console again, after its backend was lost. Blocks as [`source::open`] does. What is drawn then is
+    /// of another [epoch](Frame::epoch); frames of the one before that weren't taken still are there.
     ///
     /// # Errors
     /// If the console can't be opened.

@@ -63,15 +63,10 @@ fn a_guest_that_never_rests_is_waited_for_no_longer_than_was_said() {
     next(&mut capture);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
-        scope.spawn(|| {
-            for picture in (1..=250).cycle() {
+        let drawing = scope.spawn(|| {
+            for picture in (1..=250).cycle().take_while(|_| !over.load(Ordering::SeqCst)) {
                 memory.paint(picture);
-                // Refused once the capture is gone.
-                if over.load(Ordering::SeqCst)
-                    || qemu.call(LISTENER, "UpdateDMABUF", &WHOLE).is_err()
-                {
-                    break;
-                }
+                update(&mut qemu, WHOLE);
             }
         });
         let start = Instant::now();
@@ -80,7 +75,10 @@ fn a_guest_that_never_rests_is_waited_for_no_longer_than_was_said() {
         over.store(true, Ordering::SeqCst);
         assert!(start.elapsed() >= timeout && start.elapsed() < PATIENCE / 2);
         assert_eq!(error.to_string(), "the screen was not still for 60 s within 0.3 s");
-        drop(capture);
+        // It waits for its last ack.
+        while !drawing.is_finished() {
+            let _ = capture.next_frame(Duration::from_millis(10), None);
+        }
     });
 }
 
@@ -214,7 +212,10 @@ fn what_is_typed_reaches_the_guest_and_is_let_go() {
     let listeners = fake_qemu::bus(&path, vec![VM]);
     let uri = Uri::Qemu { bus: Bus::Unix(path), vm: None, console: None };
     let mut capture = Capture::open(&uri, &CaptureOptions::default()).unwrap();
-    let _qemu = listeners.next();
+    let mut qemu = listeners.next();
+    let memory = Memory::new(SIZE);
+    announce(&mut qemu, &v2(&memory.file, SIZE));
+    next(&mut capture);
     let key = |pressed| Input::Key { code: 30, pressed };
     capture.send(&key(true));
     capture.send(&key(true));
@@ -237,8 +238,10 @@ fn a_machine_that_is_back_is_another_epoch() {
         let memory = Memory::new(SIZE);
         memory.paint(picture);
         announce(&mut qemu, &v2(&memory.file, SIZE));
+        let update = qemu.send(LISTENER, "UpdateDMABUF", &WHOLE);
         let frame = next(capture);
         assert_eq!(pixels(&frame), colours(&memory.rows()));
+        qemu.reply(update).unwrap();
         qemu.kill();
         frame.epoch
     };
