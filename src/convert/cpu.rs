@@ -17,6 +17,32 @@ use yuv::Yuv;
 /// Bytes of a pixel in everything that is copied.
 pub const OUT_PIXEL: usize = 4;
 
+/// All that is read, where rows lie one after the other.
+pub const FORMATS: [Format; 22] = [
+    Format::XRGB8888,
+    Format::ARGB8888,
+    Format::XBGR8888,
+    Format::ABGR8888,
+    Format::RGBX8888,
+    Format::RGBA8888,
+    Format::BGRX8888,
+    Format::BGRA8888,
+    Format::RGB888,
+    Format::BGR888,
+    Format::RGB565,
+    Format::XRGB2101010,
+    Format::ARGB2101010,
+    Format::XBGR2101010,
+    Format::ABGR2101010,
+    Format::XRGB16161616,
+    Format::ARGB16161616,
+    Format::XBGR16161616,
+    Format::ABGR16161616,
+    Format::NV12,
+    Format::P010,
+    Format::YUYV,
+];
+
 /// How the visible picture lies in a storage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {

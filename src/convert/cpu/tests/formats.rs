@@ -30,31 +30,6 @@ fn bits(format: Format) -> Option<[Bits; 3]> {
     }
 }
 
-pub(in crate::convert) const FORMATS: [Format; 22] = [
-    Format::XRGB8888,
-    Format::ARGB8888,
-    Format::XBGR8888,
-    Format::ABGR8888,
-    Format::RGBX8888,
-    Format::RGBA8888,
-    Format::BGRX8888,
-    Format::BGRA8888,
-    Format::RGB888,
-    Format::BGR888,
-    Format::RGB565,
-    Format::XRGB2101010,
-    Format::ARGB2101010,
-    Format::XBGR2101010,
-    Format::ABGR2101010,
-    Format::XRGB16161616,
-    Format::ARGB16161616,
-    Format::XBGR16161616,
-    Format::ABGR16161616,
-    Format::NV12,
-    Format::P010,
-    Format::YUYV,
-];
-
 fn noise(seed: &mut u32) -> u32 {
     *seed = seed.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
     *seed >> 8
