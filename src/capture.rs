@@ -1,33 +1,56 @@
-//! Frames of a guest for test suites and files: wait for one, write it as a picture.
+//! Frames of a guest for test suites and files: wait for one, write it as a picture, say whether it is as it should be.
 //!
 //! ```no_run
 //! use std::time::Duration;
-//! use fanlight::capture::{Capture, PictureFormat};
+//! use fanlight::capture::{Capture, Condition, PictureFormat};
 //!
 //! let mut guest = Capture::open(&"qemu:my-vm".parse()?, &Default::default())?;
-//! let screen = guest.next_frame(Duration::from_secs(10), None)?;
+//! // Nothing has changed for half a second, but for a blinking cursor.
+//! let screen = guest.wait_stable(Duration::from_millis(500), Duration::from_secs(60))?;
 //! PictureFormat::Png.write(&screen, std::fs::File::create("screen.png")?)?;
+//! // Or: it looks like this.
+//! guest.wait(&Condition::parse("match:login.png:8")?, Duration::from_secs(60), None)?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! No call polls: each waits for what the guest draws, and for as long as it is told at most.
 
 mod compare;
+mod condition;
+#[cfg(feature = "pictures")]
+mod hash;
 #[cfg(feature = "pictures")]
 mod picture;
+mod watch;
+mod y4m;
 
 use std::io;
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
+pub use crate::frame::Picture;
+use crate::frame::{Input, Pointing};
 use crate::session::{Config, Options, Present, Session, Stats, Turn};
-pub use crate::sink::memory::Frame;
 use crate::sink::memory::MemorySink;
+pub use crate::sink::memory::{Frame, WhenFull};
 use crate::source::{self, ConsoleInfo, SourceError, Uri};
 pub use compare::{Difference, Likeness, MaskSize};
+pub use condition::{CELL, Condition};
+#[cfg(feature = "pictures")]
+pub use condition::{ConditionError, parse_duration, parse_rect};
+#[cfg(feature = "pictures")]
+pub use hash::{Hash, hash};
 #[cfg(feature = "pictures")]
 pub use picture::{PictureError, PictureFormat, read_picture};
+pub use watch::Watch;
+pub use y4m::{Chroma, Rate, Y4m};
 
 /// How long the screen that was found at the start waits for an update that would make it newer.
 const FIRST_FRAME_GRACE: Duration = Duration::from_millis(200);
+/// Frames that may wait to be taken before the guest has to.
+const ROOM: usize = 2;
+/// How long a first frame is waited for, where nobody says it.
+const FIRST_FRAME_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How frames are taken.
 #[derive(Clone, Copy, Debug)]
@@ -36,11 +59,21 @@ pub struct CaptureOptions {
     pub source: source::Options,
     /// An update is acked after this, even if its frame could not be read by then.
     pub ack_deadline: Duration,
+    /// Whether the guest's cursor is drawn into the frames, where the guest has it then. It moves no frame along: who
+    /// wants to see it move needs a guest that draws.
+    pub cursor: bool,
+    /// What happens while frames aren't taken as fast as they come.
+    pub when_full: WhenFull,
 }
 
 impl Default for CaptureOptions {
     fn default() -> Self {
-        Self { source: source::Options::default(), ack_deadline: Config::VIEWER.ack_deadline }
+        Self {
+            source: source::Options::default(),
+            ack_deadline: Config::VIEWER.ack_deadline,
+            cursor: false,
+            when_full: WhenFull::Wait,
+        }
     }
 }
 
@@ -62,6 +95,19 @@ pub enum CaptureError {
         /// Whether any frame had come before.
         seen: bool,
     },
+    /// What was waited for didn't become true in time.
+    #[error("{wish} within {} s{}", .waited.as_secs_f32(), .last.as_deref().map(|last| format!(": {last}")).unwrap_or_default())]
+    Unmet {
+        /// What it was: "the screen was not still for 0.5 s", say.
+        wish: String,
+        /// How long was waited.
+        waited: Duration,
+        /// What of the last frame kept it from being so, where there is more to say.
+        last: Option<String>,
+    },
+    /// A picture is not as it should be.
+    #[error("the screen is not as it should be: {0}")]
+    Unlike(Difference),
     /// The backend is gone.
     #[error("the virtual machine is gone ({0})")]
     Lost(String),
@@ -78,11 +124,17 @@ pub enum CaptureError {
 pub struct Capture {
     session: Session<MemorySink>,
     console: ConsoleInfo,
-    seen: bool,
+    source: source::Options,
+    last: Option<Frame>,
+    /// How many of the frames that were taken are updates of the guest's.
+    taken: u64,
 }
 
 impl Capture {
     /// Opens a console. Blocks as [`source::open`] does.
+    ///
+    /// # Errors
+    /// If the console can't be opened.
     pub fn open(uri: &Uri, options: &CaptureOptions) -> Result<Self, CaptureError> {
         let opened = source::open(uri, &options.source)?;
         let config = Config {
@@ -92,9 +144,25 @@ impl Capture {
             next_grace: Duration::MAX / 2,
             ..Config::VIEWER
         };
-        let options = Options { present: Present::Copy, config };
-        let session = Session::new(opened.source, MemorySink::default(), options);
-        Ok(Self { session, console: opened.console, seen: false })
+        let mut sink = MemorySink::new(options.when_full, ROOM);
+        if options.cursor {
+            sink.draw_cursor();
+        }
+        let session = Session::new(opened.source, sink, Options { present: Present::Copy, config });
+        Ok(Self { session, console: opened.console, source: options.source, last: None, taken: 0 })
+    }
+
+    /// Opens the console again, after its backend was lost. Blocks as [`source::open`] does. What comes then counts
+    /// as another [epoch](Frame::epoch); frames of the one before that weren't taken still are there.
+    ///
+    /// # Errors
+    /// If the console can't be opened.
+    pub fn reconnect(&mut self) -> Result<(), CaptureError> {
+        let opened = source::open(&self.console.uri, &self.source)?;
+        self.session.sink().next_epoch();
+        self.session.reconnect(opened.source);
+        self.console = opened.console;
+        Ok(())
     }
 
     /// Whose screen it is.
@@ -104,32 +172,182 @@ impl Capture {
 
     /// The next frame: at first the screen as it is now, then one an update, none left out.
     /// Gives up when `wake`, an fd of the caller's, is readable.
+    ///
+    /// # Errors
+    /// If none comes in time, or ever.
     pub fn next_frame(
         &mut self,
         timeout: Duration,
         wake: Option<BorrowedFd<'_>>,
     ) -> Result<Frame, CaptureError> {
+        let frame = self.frame_within(timeout, wake)?;
+        frame.ok_or(CaptureError::TimedOut { waited: timeout, seen: self.last.is_some() })
+    }
+
+    /// The newest frame of those that come until then; `None` where none has come yet, ever. All of them are
+    /// read.
+    ///
+    /// # Errors
+    /// If none can come any more.
+    pub fn newest_at(
+        &mut self,
+        at: Instant,
+        wake: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<Frame>, CaptureError> {
+        while self.frame_within(at.saturating_duration_since(Instant::now()), wake)?.is_some() {}
+        Ok(self.last.clone())
+    }
+
+    /// Waits until that is so, and returns the frame of which it is. What was taken last is where it begins.
+    ///
+    /// # Errors
+    /// If it doesn't become so in time, or ever.
+    pub fn wait(
+        &mut self,
+        condition: &Condition,
+        timeout: Duration,
+        wake: Option<BorrowedFd<'_>>,
+    ) -> Result<Frame, CaptureError> {
         let start = Instant::now();
+        let mut watch = Watch::new(condition);
+        if let Some(last) = &self.last
+            && watch.look(&last.picture, start)
+        {
+            return Ok(last.clone());
+        }
         loop {
-            if let Some(frame) = self.session.sink().take_frame() {
-                self.seen = true;
-                return Ok(frame);
-            }
-            if let Some(reason) = self.session.lost() {
-                return Err(CaptureError::Lost(reason.to_owned()));
-            }
             let left = timeout.saturating_sub(start.elapsed());
-            if left.is_zero() {
-                return Err(CaptureError::TimedOut { waited: timeout, seen: self.seen });
-            }
-            if self.session.turn(Some(left), wake)? == Turn::Woken {
-                return Err(CaptureError::Interrupted);
+            let due = watch.due().map(|due| due.saturating_duration_since(Instant::now()));
+            match self.frame_within(due.map_or(left, |due| due.min(left)), wake)? {
+                Some(frame) if watch.look(&frame.picture, frame.read) => return Ok(frame),
+                Some(_) => {}
+                None => match &self.last {
+                    Some(last) if watch.is_met(Instant::now()) => return Ok(last.clone()),
+                    Some(last) if start.elapsed() >= timeout => {
+                        let last = watch.lacks(&last.picture);
+                        let wish = condition.unmet();
+                        return Err(CaptureError::Unmet { wish, waited: timeout, last });
+                    }
+                    None if start.elapsed() >= timeout => {
+                        return Err(CaptureError::TimedOut { waited: timeout, seen: false });
+                    }
+                    _ => {}
+                },
             }
         }
+    }
+
+    /// Waits until nothing has changed for so long, but for what is no larger than a text's [`CELL`]: a cursor that
+    /// blinks.
+    ///
+    /// # Errors
+    /// If that doesn't become so in time, or ever.
+    pub fn wait_stable(
+        &mut self,
+        lasts: Duration,
+        timeout: Duration,
+    ) -> Result<Frame, CaptureError> {
+        self.wait(&Condition::stable(lasts), timeout, None)
+    }
+
+    /// Whether the screen is as it should be: what was taken last, else the first frame, which is waited for as long as
+    /// `timeout`.
+    ///
+    /// # Errors
+    /// How it differs ([`CaptureError::Unlike`]); or if there is no frame.
+    pub fn matches(
+        &mut self,
+        wanted: &Picture,
+        likeness: &Likeness,
+        timeout: Duration,
+    ) -> Result<(), CaptureError> {
+        let last = match &self.last {
+            Some(last) => last.clone(),
+            None => self.next_frame(timeout, None)?,
+        };
+        let difference = likeness.difference(wanted, &last);
+        difference.map_or(Ok(()), |difference| Err(CaptureError::Unlike(difference)))
+    }
+
+    /// [`matches`](Self::matches), for tests.
+    ///
+    /// # Panics
+    /// If it isn't as it should be, with what differs; or if there is no frame within ten seconds.
+    #[track_caller]
+    pub fn assert_matches(&mut self, wanted: &Picture, likeness: &Likeness) {
+        if let Err(error) = self.matches(wanted, likeness, FIRST_FRAME_PATIENCE) {
+            panic!("{error}");
+        }
+    }
+
+    /// What was taken last.
+    pub fn last(&self) -> Option<&Frame> {
+        self.last.as_ref()
+    }
+
+    /// Passes it on to the guest, unless that is so already: no key goes down twice. What is still down when this is
+    /// dropped is let go.
+    pub fn send(&mut self, input: &Input) {
+        self.session.pass_on(input);
+    }
+
+    /// What the guest's pointer understands.
+    pub fn pointing(&mut self) -> Pointing {
+        self.session.sink().pointing()
+    }
+
+    /// Does what the guest needs, without taking a frame, until `wake` is readable: for who has no room for more.
+    ///
+    /// # Errors
+    /// If the kernel refuses to wait.
+    pub fn serve(&mut self, wake: BorrowedFd<'_>) -> Result<(), CaptureError> {
+        while self.session.turn(None, Some(wake))? != Turn::Woken {}
+        Ok(())
+    }
+
+    /// Whether the backend is gone.
+    pub fn is_lost(&self) -> bool {
+        self.session.lost().is_some()
+    }
+
+    /// How many updates of the guest's have no frame, neither taken nor waiting: it didn't wait until there was room.
+    pub fn left_out(&mut self) -> u64 {
+        let Stats { counts, updates, .. } = self.session.stats();
+        let there = self.session.sink().waiting();
+        updates.saturating_sub(counts.refused_updates).saturating_sub(self.taken + there)
     }
 
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         self.session.stats()
+    }
+
+    /// The next frame, if one comes in time.
+    fn frame_within(
+        &mut self,
+        timeout: Duration,
+        wake: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<Frame>, CaptureError> {
+        let start = Instant::now();
+        let mut turned = false;
+        loop {
+            if let Some(frame) = self.session.sink().take_frame() {
+                self.taken += u64::from(frame.drawn.is_some());
+                self.last = Some(frame.clone());
+                return Ok(Some(frame));
+            }
+            if let Some(reason) = self.session.lost() {
+                return Err(CaptureError::Lost(reason.to_owned()));
+            }
+            let left = timeout.saturating_sub(start.elapsed());
+            // Who has no time to wait sees what has come all the same.
+            if left.is_zero() && turned {
+                return Ok(None);
+            }
+            if self.session.turn(Some(left), wake)? == Turn::Woken {
+                return Err(CaptureError::Interrupted);
+            }
+            turned = true;
+        }
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod blit;
 pub mod cpu;
+pub mod cursor;
 #[cfg(feature = "gpu")]
 pub mod gpu;

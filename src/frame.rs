@@ -2,10 +2,12 @@
 
 mod damage;
 mod format;
+mod picture;
 
 use std::os::fd::OwnedFd;
 
 pub use format::{Format, Modifier, Samples};
+pub use picture::Picture;
 
 /// One announcement of a storage with a layout. Ids strictly increase over the life of the process
 /// and are never reused, so an id of an earlier connection can't be taken for one of this.

@@ -7,7 +7,7 @@ use std::os::fd::BorrowedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::frame::{
     BufferId, Clipboard, Cursor, Damage, Device, Input, Layout, Leds, Pointing, Rect, SizeHint,
@@ -207,6 +207,10 @@ pub trait Sink {
     /// When the guest had finished the frame that `commit`, which comes next, shows. Not called for what
     /// the guest has not finished: a scanout without an update. Sinks that keep no time ignore it.
     fn drawn(&mut self, _commit: CommitId, _at: Instant) {}
+
+    /// The guest may go on from the frame that it had finished then (see [`drawn`](Self::drawn)), for which it
+    /// has waited so long. Sinks that keep no time ignore it.
+    fn acked(&mut self, _drawn: Instant, _after: Duration) {}
 
     /// Shows nothing.
     fn blank(&mut self);

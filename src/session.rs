@@ -64,6 +64,8 @@ impl Default for Options {
 pub struct Stats {
     /// What happened.
     pub counts: Counts,
+    /// Updates of the guest's, those that were refused too.
+    pub updates: u64,
     /// How frames reach the sink now, and why; `None` before the first scanout.
     pub mode: Option<(Mode, Why)>,
     /// From an update to its commit.
@@ -177,6 +179,7 @@ impl<K: Sink> Session<K> {
     pub fn stats(&self) -> Stats {
         Stats {
             counts: self.machine.counts(),
+            updates: self.next_update - 1,
             mode: self.machine.mode(SINK),
             update_to_commit: self.update_to_commit.clone(),
             commit_to_presented: self.commit_to_presented.clone(),
@@ -265,7 +268,11 @@ impl<K: Sink> Session<K> {
     }
 
     fn handle(&mut self, input: Input) {
-        self.machine.handle(self.now(), input);
+        self.handle_at(self.now(), input);
+    }
+
+    fn handle_at(&mut self, now: Time, input: Input) {
+        self.machine.handle(now, input);
         while let Some(output) = self.machine.poll() {
             self.carry_out(output);
         }
@@ -319,7 +326,9 @@ impl<K: Sink> Session<K> {
         // What is sent before the ack must reach the compositor before the guest goes on.
         self.sink.flush();
         if let Some((ack, at)) = self.acks.remove(&update) {
-            self.update_to_ack.record(self.now().saturating_sub(at));
+            let after = self.now().saturating_sub(at);
+            self.update_to_ack.record(after);
+            self.sink.acked(self.start + at, after);
             ack.settle(verdict);
         }
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use fanlight::capture::{Frame, PictureFormat, read_picture};
+use fanlight::capture::{Picture, PictureFormat, read_picture};
 use fanlight::demo::oracle;
 use fanlight::frame::Size;
 
@@ -27,10 +27,10 @@ impl Folder {
     fn save(&self, name: &str, (x, y): (u32, u32), grey: u8) {
         let mut pixels = vec![100; (SIZE.width * SIZE.height * 4) as usize];
         pixels[((y * SIZE.width + x) * 4) as usize..][..3].fill(grey);
-        self.write(name, &Frame { size: SIZE, pixels });
+        self.write(name, &Picture { size: SIZE, pixels });
     }
 
-    fn write(&self, name: &str, frame: &Frame) {
+    fn write(&self, name: &str, frame: &Picture) {
         let path = self.path(name);
         let format = PictureFormat::of(&path).unwrap();
         format.write(frame, fs::File::create(path).unwrap()).unwrap();
@@ -122,7 +122,7 @@ fn a_mask_covers_what_may_look_like_anything() {
     folder.save("elsewhere.png", (8, 9), 0);
     folder.ends("diff wanted.png got.png --mask there.png", 0);
     folder.ends("diff wanted.png got.png --mask elsewhere.png", 4);
-    folder.write("small.png", &Frame { size: Size { width: 1, height: 1 }, pixels: vec![0; 4] });
+    folder.write("small.png", &Picture { size: Size { width: 1, height: 1 }, pixels: vec![0; 4] });
     let said = folder.ends("diff wanted.png got.png --mask small.png", 2);
     assert!(said.contains("the mask is 1x1, but the picture 320x240"), "{said}");
     let said = folder.ends("diff wanted.png small.png", 4);
@@ -153,7 +153,7 @@ fn what_is_no_picture_is_said() {
 fn a_screen_is_as_expected_or_the_program_says_where_not() {
     let folder = Folder::new();
     folder.save("wanted.png", (0, 0), 100);
-    let black = Frame { size: SIZE, pixels: vec![0; (SIZE.width * SIZE.height * 4) as usize] };
+    let black = Picture { size: SIZE, pixels: vec![0; (SIZE.width * SIZE.height * 4) as usize] };
     folder.write("all.png", &black);
     folder.ends(&format!("dump {DEMO} --expect wanted.png --mask all.png"), 0);
     assert_eq!(folder.files(), ["all.png", "wanted.png"]);

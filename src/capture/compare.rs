@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::Frame;
-use crate::convert::cpu::OUT_PIXEL;
-use crate::frame::{Rect, Size};
+use crate::frame::{Picture, Rect, Size};
 
 /// How much a picture has to be like another: by default, exactly.
 #[derive(Clone, Debug, Default)]
@@ -12,7 +10,7 @@ pub struct Likeness {
     /// By how much each of red, green and blue may differ, of 255.
     pub tolerance: u8,
     /// A picture of the same size: what is black in it may look like anything.
-    pub mask: Option<Frame>,
+    pub mask: Option<Picture>,
 }
 
 /// How two pictures differ.
@@ -70,7 +68,7 @@ impl Likeness {
     ///
     /// # Errors
     /// With both sizes.
-    pub fn suits(&self, wanted: &Frame) -> Result<(), MaskSize> {
+    pub fn suits(&self, wanted: &Picture) -> Result<(), MaskSize> {
         match &self.mask {
             Some(mask) if mask.size != wanted.size => {
                 Err(MaskSize { mask: mask.size, picture: wanted.size })
@@ -81,7 +79,7 @@ impl Likeness {
 
     /// How `got` differs from `wanted`; `None` where it is like it. A mask that doesn't
     /// [suit](Self::suits) counts only where it has pixels.
-    pub fn difference(&self, wanted: &Frame, got: &Frame) -> Option<Difference> {
+    pub fn difference(&self, wanted: &Picture, got: &Picture) -> Option<Difference> {
         if wanted.size != got.size {
             return Some(Difference::Size { wanted: wanted.size, got: got.size });
         }
@@ -90,7 +88,7 @@ impl Likeness {
         let (mut left, mut top, mut right, mut bottom) = (width, height, 0, 0);
         for y in 0..height {
             // Most rows are the same to the byte.
-            if row(wanted, y) == row(got, y) {
+            if wanted.row(y) == got.row(y) {
                 continue;
             }
             for x in 0..width {
@@ -106,29 +104,29 @@ impl Likeness {
     }
 
     /// By how much a pixel differs, if that is more than it may.
-    fn by(&self, x: u32, y: u32, wanted: &Frame, got: &Frame) -> Option<u8> {
-        let any = self.mask.as_ref().and_then(|mask| pixel(mask, x, y)) == Some([0; 3]);
-        let (wanted, got) = (pixel(wanted, x, y)?, pixel(got, x, y)?);
+    fn by(&self, x: u32, y: u32, wanted: &Picture, got: &Picture) -> Option<u8> {
+        let any = self.mask.as_ref().and_then(|mask| mask.pixel(x, y)) == Some([0; 3]);
+        let (wanted, got) = (wanted.pixel(x, y)?, got.pixel(x, y)?);
         let by = wanted.into_iter().zip(got).map(|(a, b)| a.abs_diff(b)).max()?;
         (!any && by > self.tolerance).then_some(by)
     }
 
     /// Both beside each other, and a third time what came, in grey, with all that differs in red.
-    pub fn marked(&self, wanted: &Frame, got: &Frame) -> Frame {
+    pub fn marked(&self, wanted: &Picture, got: &Picture) -> Picture {
         let height = wanted.size.height.max(got.size.height);
         let both = Size { width: wanted.size.width.max(got.size.width), height };
         let marks = self.marks(wanted, got, both);
         let widths = [wanted.size.width, got.size.width, both.width];
         let width = widths.iter().sum::<u32>() + 2 * GAP;
-        let mut all = Frame {
+        let mut all = Picture {
             size: Size { width, height },
             pixels: BESIDE.repeat(width as usize * height as usize),
         };
         let mut at = 0;
         for pane in [wanted, got, &marks] {
             for y in 0..pane.size.height {
-                let from = (y as usize * width as usize + at as usize) * OUT_PIXEL;
-                let pane = row(pane, y);
+                let from = (y as usize * width as usize + at as usize) * Picture::PIXEL;
+                let pane = pane.row(y);
                 all.pixels[from..from + pane.len()].copy_from_slice(pane);
             }
             at += pane.size.width + GAP;
@@ -136,9 +134,9 @@ impl Likeness {
         all
     }
 
-    fn marks(&self, wanted: &Frame, got: &Frame, size: Size) -> Frame {
-        let mark = |x, y| match pixel(got, x, y) {
-            Some(colour) if pixel(wanted, x, y).is_some() => {
+    fn marks(&self, wanted: &Picture, got: &Picture, size: Size) -> Picture {
+        let mark = |x, y| match got.pixel(x, y) {
+            Some(colour) if wanted.pixel(x, y).is_some() => {
                 if self.by(x, y, wanted, got).is_some() {
                     return RED;
                 }
@@ -150,39 +148,26 @@ impl Likeness {
             _ => RED,
         };
         let rows = (0..size.height).flat_map(|y| (0..size.width).map(move |x| (x, y)));
-        Frame { size, pixels: rows.flat_map(|(x, y)| mark(x, y)).collect() }
+        Picture { size, pixels: rows.flat_map(|(x, y)| mark(x, y)).collect() }
     }
 }
 
 /// Between two pictures that stand beside each other.
 const GAP: u32 = 8;
-const BESIDE: [u8; OUT_PIXEL] = [0x60, 0x60, 0x60, 0];
-const RED: [u8; OUT_PIXEL] = [0x20, 0x20, 0xff, 0];
-
-fn row(frame: &Frame, y: u32) -> &[u8] {
-    let length = frame.size.width as usize * OUT_PIXEL;
-    &frame.pixels[y as usize * length..][..length]
-}
-
-/// Blue, green and red.
-fn pixel(frame: &Frame, x: u32, y: u32) -> Option<[u8; 3]> {
-    if x >= frame.size.width || y >= frame.size.height {
-        return None;
-    }
-    row(frame, y)[x as usize * OUT_PIXEL..].first_chunk().copied()
-}
+const BESIDE: [u8; Picture::PIXEL] = [0x60, 0x60, 0x60, 0];
+const RED: [u8; Picture::PIXEL] = [0x20, 0x20, 0xff, 0];
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     /// Of greys: a digit each.
-    fn picture(rows: &[&str]) -> Frame {
+    fn picture(rows: &[&str]) -> Picture {
         let size = Size { width: rows[0].len() as u32, height: rows.len() as u32 };
         let greys = rows.iter().flat_map(|row| row.bytes().map(|digit| (digit - b'0') * 10));
         // The byte that says nothing may be anything.
         let pixels = greys.enumerate().flat_map(|(i, grey)| [grey, grey, grey, i as u8]).collect();
-        Frame { size, pixels }
+        Picture { size, pixels }
     }
 
     fn difference(likeness: &Likeness, wanted: &[&str], got: &[&str]) -> Option<String> {
@@ -229,7 +214,7 @@ mod tests {
         let (wanted, got) = (picture(&["88", "88"]), picture(&["81", "88", "88"]));
         let marked = Likeness::default().marked(&wanted, &got);
         assert_eq!(marked.size, Size { width: 2 + 8 + 2 + 8 + 2, height: 3 });
-        let at = |x, y| pixel(&marked, x, y).unwrap();
+        let at = |x, y| marked.pixel(x, y).unwrap();
         assert_eq!((at(0, 0), at(10, 0), at(11, 0)), ([80; 3], [80; 3], [10; 3]));
         // Beside and below them is neither.
         assert_eq!((at(2, 0), at(0, 2)), ([0x60; 3], [0x60; 3]));

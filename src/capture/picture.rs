@@ -12,9 +12,7 @@ use image::codecs::webp::WebPEncoder;
 use image::error::ImageError;
 use image::{ExtendedColorType, ImageEncoder, ImageReader};
 
-use super::Frame;
-use crate::convert::cpu::OUT_PIXEL;
-use crate::frame::Size;
+use crate::frame::{Picture, Size};
 
 /// How a frame is written: eight bits of red, green and blue a pixel, none of them lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,8 +51,8 @@ impl PictureFormat {
     ///
     /// # Errors
     /// What `out` says; and `InvalidInput` for a frame that the format has no room for.
-    pub fn write(self, frame: &Frame, mut out: impl Write) -> io::Result<()> {
-        let pixels = frame.pixels.as_chunks::<OUT_PIXEL>().0;
+    pub fn write(self, frame: &Picture, mut out: impl Write) -> io::Result<()> {
+        let pixels = frame.pixels.as_chunks::<{ Picture::PIXEL }>().0;
         let rgb: Vec<u8> =
             pixels.iter().flat_map(|&[blue, green, red, _]| [red, green, blue]).collect();
         let Size { width, height } = frame.size;
@@ -112,7 +110,7 @@ pub enum PictureError {
 ///
 /// # Errors
 /// If there is no such file, or no picture in it.
-pub fn read_picture(path: &Path) -> Result<Frame, PictureError> {
+pub fn read_picture(path: &Path) -> Result<Picture, PictureError> {
     let unreadable = |source| PictureError::Unreadable { path: path.to_owned(), source };
     let file = File::open(path).map_err(unreadable)?;
     // A folder can be opened.
@@ -135,20 +133,20 @@ pub fn read_picture(path: &Path) -> Result<Frame, PictureError> {
     let size = Size { width: rgb.width(), height: rgb.height() };
     let pixels = rgb.as_raw().as_chunks::<3>().0;
     let pixels = pixels.iter().flat_map(|&[red, green, blue]| [blue, green, red, 0]).collect();
-    Ok(Frame { size, pixels })
+    Ok(Picture { size, pixels })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn frame() -> Frame {
+    fn frame() -> Picture {
         let size = Size { width: 3, height: 2 };
         let pixels = (0..6_u8).flat_map(|i| [i, 2 * i, 255 - i, 0]).collect();
-        Frame { size, pixels }
+        Picture { size, pixels }
     }
 
-    fn read(name: &str, bytes: &[u8]) -> Result<Frame, PictureError> {
+    fn read(name: &str, bytes: &[u8]) -> Result<Picture, PictureError> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();

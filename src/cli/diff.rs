@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::exit::Failure;
 use super::whole;
-use crate::capture::{Frame, Likeness, PictureFormat, read_picture};
+use crate::capture::{Likeness, Picture, PictureFormat, read_picture};
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -36,7 +36,7 @@ pub(super) struct LikenessArgs {
     tolerance: u8,
     /// A picture of the same size: what is black in it may look like anything
     #[arg(long, value_name = "FILE")]
-    mask: Option<PathBuf>,
+    pub(super) mask: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &DiffArgs) -> Result<(), Failure> {
@@ -48,7 +48,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<(), Failure> {
 /// A picture that another should be like.
 pub(super) struct Wanted {
     path: PathBuf,
-    picture: Frame,
+    picture: Picture,
     likeness: Likeness,
 }
 
@@ -64,7 +64,7 @@ impl Wanted {
     /// Fails where `got`, which is called `name`, isn't like it; `marked` is where that is shown.
     pub(super) fn check(
         &self,
-        got: &Frame,
+        got: &Picture,
         name: &str,
         marked: Option<&Path>,
     ) -> Result<(), Failure> {

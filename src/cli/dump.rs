@@ -1,57 +1,95 @@
 //! `fanlight dump`: a guest's screen into files.
 //!
-//! Frames are read while the guest waits; a thread of its own encodes and writes them, so that the
+//! Frames are read while the guest waits; threads of their own encode and write them, so that the
 //! guest doesn't wait for that too.
 
 mod files;
+mod format;
+mod manifest;
+mod pace;
+mod plan;
+mod writer;
 
 use std::io::{self, IsTerminal};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use tracing::warn;
 
-use super::diff::{LikenessArgs, Wanted};
+use super::diff::LikenessArgs;
 use super::exit::Failure;
 use super::stats::Reporter;
-use super::{Common, Signals, URIS, whole};
-use crate::capture::{Capture, CaptureError, CaptureOptions, Frame, PictureFormat};
-use crate::source::Uri;
-use files::Files;
+use super::{Common, Signals, URIS};
+use crate::capture::{Capture, CaptureError, Frame, parse_duration, parse_rect};
+use crate::frame::Rect;
+use format::Format;
+use pace::{Every, Pace, every};
+use plan::Plan;
+use writer::Writer;
 
-/// Frames that may wait to be written; past that the guest is faster than the disk.
-const QUEUE: usize = 32;
+/// How long a frame is waited for, if nothing else is said.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
   fanlight dump -o screen.png                        the screen of the only VM, now
   fanlight dump qemu:my-vm -o f-%04d.png -n 10       ten frames, one for each update of the guest
-  fanlight dump qmp:/run/vm.sock -o - | display      to the standard output
+  fanlight dump --wait stable:500ms -o screen.png    once nothing moves but a cursor that blinks
+  fanlight dump --wait match:login.png:8 --timeout 5min   is it there within five minutes?
+  fanlight dump --wait change --wait stable:1s --hash     after something happened; a hash of what is seen
   fanlight dump --expect login.png --mask clock.png  is it what it should be, but for the clock?
+  fanlight dump --every 1s -n all -o t-%05d.webp --manifest t.jsonl   until Ctrl+C
+  fanlight dump --format y4m -o - | ffmpeg -i - vm.mkv    a video, 60 frames a second
+  fanlight dump qmp:/run/vm.sock -o - | display      to the standard output
 
-The first frame is the screen as it is (or its next update, if that comes within 200 ms); each further
-one is an update. Exit code 3 if --timeout was reached before the last, 4 if that is not what --expect says:
-then both and what differs are in FILE-diff.png.")]
+What --wait says comes true one after the other; then the first frame is what is on the screen. Without, it
+is the screen as it is found (or its next update, if that comes within 200 ms). Each further one is as --every says.
+--mask covers what may look like anything, for --wait, --every change and --expect.
+
+Exit code 3 if --timeout was reached, 4 if the last frame is not what --expect says: then both and what differs are in
+FILE-diff.png. A guest is held back while frames can't be written as fast as it draws, for 0.9 s a frame at most; with
+--drop it goes on, and frames are left out.")]
 pub(super) struct DumpArgs {
     #[arg(value_name = "URI", default_value = "qemu:", help = format!("Whose screen: {URIS}"))]
     uri: String,
     #[command(flatten)]
     common: Common,
-    /// Where to: a PNG, QOI, PPM or WebP file, or - for the standard output; with -n, %d (or %04d) is the frame's number
-    #[arg(short, long, value_name = "FILE", required_unless_present = "expect")]
+    /// Where to: a file whose name ends in .png, .qoi, .ppm, .webp, .raw or .y4m, or - for the standard output; with -n, %d (or %04d) is the frame's number
+    #[arg(short, long, value_name = "FILE", required_unless_present_any = ["hash", "manifest", "expect", "wait"])]
     output: Option<PathBuf>,
     /// As what, whatever the file is called
     #[arg(long, value_name = "FORMAT")]
-    format: Option<FormatArg>,
-    /// How many frames
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
-    frames: u32,
-    /// How long to wait for each frame
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
-    timeout: Duration,
+    format: Option<Format>,
+    /// How many frames, or all: until Ctrl+C or the end of the VM [default: 1, of a video all]
+    #[arg(short = 'n', long, value_name = "N", value_parser = frames)]
+    frames: Option<Frames>,
+    /// Which frames: each update of the guest's, each change of what is seen, or one at a steady pace as 100ms or 60fps [default: update, of a video 60fps]
+    #[arg(long, value_name = "WHAT", value_parser = every)]
+    every: Option<Every>,
+    /// First wait for this: change, stable:500ms, stable:2s:ignore=10x20, match:FILE[:TOLERANCE], each also after region:X,Y,WIDTH,HEIGHT:
+    #[arg(long, value_name = "CONDITION")]
+    wait: Vec<String>,
+    /// How long to wait for each of these and for each frame, in seconds or as 500ms, 2s, 1min [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    timeout: Option<Duration>,
+    /// Only this part of the screen
+    #[arg(long, value_name = "X,Y,WIDTH,HEIGHT", value_parser = parse_rect)]
+    crop: Option<Rect>,
+    /// With the guest's cursor, where the guest has it then
+    #[arg(long)]
+    cursor: bool,
+    /// Print the SHA-256 of each frame, that of the PPM file that it would be
+    #[arg(long)]
+    hash: bool,
+    /// Describe each frame in a line of JSON, here; - for the standard output
+    #[arg(long, value_name = "FILE")]
+    manifest: Option<PathBuf>,
+    /// Leave frames out rather than hold the guest back
+    #[arg(long)]
+    drop: bool,
     /// A picture of what the last frame should look like
     #[arg(long, value_name = "FILE")]
     expect: Option<PathBuf>,
@@ -59,130 +97,182 @@ pub(super) struct DumpArgs {
     likeness: LikenessArgs,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum FormatArg {
-    Png,
-    Qoi,
-    Ppm,
-    /// Lossless
-    Webp,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Frames {
+    All,
+    Some(u64),
 }
 
-impl From<FormatArg> for PictureFormat {
-    fn from(arg: FormatArg) -> Self {
-        match arg {
-            FormatArg::Png => Self::Png,
-            FormatArg::Qoi => Self::Qoi,
-            FormatArg::Ppm => Self::Ppm,
-            FormatArg::Webp => Self::WebP,
-        }
+fn frames(text: &str) -> Result<Frames, String> {
+    match text.parse() {
+        Ok(0) => Err("no frame is nothing to do".to_owned()),
+        Ok(count) => Ok(Frames::Some(count)),
+        Err(_) if text == "all" => Ok(Frames::All),
+        Err(_) => Err(format!("\"{text}\" is no number of frames, nor all")),
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| format!("\"{text}\" is no number of seconds"))?;
-    Duration::try_from_secs_f64(seconds)
-        .ok()
-        .filter(|timeout| !timeout.is_zero())
-        .ok_or_else(|| format!("{text} s is no time to wait"))
+/// A number alone is one of seconds.
+fn time(text: &str) -> Result<Duration, String> {
+    match text.parse::<f64>() {
+        Ok(_) => parse_duration(&format!("{text}s")),
+        Err(_) => parse_duration(text),
+    }
 }
 
 pub(super) fn run(args: &DumpArgs) -> Result<(), Failure> {
     let signals = Signals::new()?;
-    let uri: Uri = args.uri.parse().map_err(Failure::usage)?;
     // Before the guest is asked for anything: a file that can't be written costs it nothing.
-    let format = args.format.map(PictureFormat::from);
-    let files = args.output.as_deref().map(|output| Files::new(output, args.frames, format));
-    let files = files.transpose()?;
-    let wanted =
-        args.expect.as_deref().map(|path| Wanted::read(path, &args.likeness)).transpose()?;
-    let marked = args.expect.as_deref().map(|wanted| marked(args.output.as_deref(), wanted));
-    marked.as_deref().map_or(Ok(()), whole::check)?;
-    let to_stdout = args.output.as_deref().is_some_and(|output| output.as_os_str() == "-");
-    let options =
-        CaptureOptions { ack_deadline: args.common.ack_deadline(), ..CaptureOptions::default() };
-    let mut capture = Capture::open(&uri, &options)?;
-    let mut writer = files.map(Writer::start);
-    let mut last = None;
-    let mut reporter = Reporter::new(args.common.stats, &capture.console().uri);
-    let taken = (1..=args.frames).try_for_each(|number| -> Result<(), Failure> {
-        let frame = match capture.next_frame(args.timeout, Some(signals.fd())) {
-            Err(CaptureError::Interrupted) => {
-                return Err(Failure::ended("interrupted before the last frame".to_owned()));
-            }
-            frame => frame?,
-        };
-        if !to_stdout {
-            reporter.report(&capture.stats(), false)?;
-        }
-        if wanted.is_some() && number == args.frames {
-            last = Some(frame.clone());
-        }
-        writer.as_mut().map_or(Ok(()), |writer| writer.take(frame))
+    let plan = Plan::make(args)?;
+    let progress = progress(args, plan.frames);
+    let mut capture = Capture::open(&plan.uri, &plan.options)?;
+    let said = plan.files.as_ref().and_then(|files| files.path(1));
+    let (every, expected, quiet) = (plan.every, plan.expected, plan.stdout);
+    let work = writer::Work {
+        files: plan.files,
+        crop: args.crop,
+        print_hash: args.hash,
+        manifest: args.manifest.as_deref().map(manifest::Manifest::create).transpose()?,
+        rate: every.rate(),
+        progress: progress.clone(),
+    };
+    let mut dump = Dump {
+        writer: Writer::start(work, signals.waker()?)?,
+        pace: Pace::new(every, plan.change),
+        signals: &signals,
+        frames: plan.frames,
+        timeout: args.timeout,
+        drop: args.drop,
+        reporter: Reporter::new(args.common.stats.filter(|_| !quiet), &capture.console().uri),
+        last: None,
+    };
+    let first = plan.waits.iter().try_fold(None, |_, condition| {
+        progress.set_message(format!("waiting for {condition}"));
+        dump.patiently(|dump, left| {
+            capture.wait(condition, left, Some(dump.signals.fd())).map(Some)
+        })
     });
-    let stats = capture.stats();
+    progress.set_message("");
+    let taken = first.and_then(|first| dump.take(&mut capture, first));
+    let (stats, left_out) = (capture.stats(), capture.left_out());
     // The guest is let go before the disk is waited for.
     drop(capture);
+    let Dump { writer, mut reporter, last, .. } = dump;
     // A file that couldn't be written is the cause of all that came after.
-    writer.map_or(Ok(()), Writer::finish).and(taken)?;
-    if !to_stdout {
-        reporter.report(&stats, true)?;
+    writer.finish().and(taken)?;
+    if left_out > 0 && !args.drop {
+        warn!(
+            "{left_out} frames were left out, because the guest didn't wait until there was room for them"
+        );
     }
-    match wanted.zip(last) {
-        Some((wanted, last)) => wanted.check(&last, "the guest's screen", marked.as_deref()),
-        None => Ok(()),
+    reporter.report(&stats, true)?;
+    let last = last.expect("one was taken");
+    if let Some(path) =
+        said.filter(|_| io::stderr().is_terminal() && plan.frames == Frames::Some(1))
+    {
+        eprintln!("{} ({}x{})", path.display(), last.size.width, last.size.height);
     }
+    expected.map_or(Ok(()), |expected| expected.check(&last, args.crop))
 }
 
-/// Where differences are shown: beside what is written, else here.
-fn marked(output: Option<&Path>, wanted: &Path) -> PathBuf {
-    let output = output.filter(|output| output.as_os_str() != "-");
-    let folder = output.and_then(Path::parent).unwrap_or(Path::new(""));
-    let stem = output.unwrap_or(wanted).file_stem().unwrap_or_default();
-    // Of many there is one that is looked at.
-    let stem = stem.to_string_lossy().split('%').next().unwrap_or_default().to_owned();
-    folder.join(format!("{}-diff.png", stem.trim_end_matches('-')))
+/// How far it is, at a terminal; none where that is told at once.
+fn progress(args: &DumpArgs, frames: Frames) -> ProgressBar {
+    if args.wait.is_empty() && frames == Frames::Some(1) || !io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (length, template) = match frames {
+        Frames::All => (None, "{spinner} {pos} frames in {elapsed} {msg}"),
+        Frames::Some(count) => (Some(count), "{bar:30} {pos} of {len} frames in {elapsed} {msg}"),
+    };
+    let style = ProgressStyle::with_template(template).expect("it is a template");
+    ProgressBar::with_draw_target(length, ProgressDrawTarget::stderr()).with_style(style)
 }
 
-/// Encodes and writes frames on a thread of its own.
-struct Writer {
-    frames: Option<SyncSender<Frame>>,
-    thread: JoinHandle<Result<(), Failure>>,
+/// One dump, under way.
+struct Dump<'a> {
+    writer: Writer,
+    pace: Pace,
+    signals: &'a Signals,
+    frames: Frames,
+    timeout: Option<Duration>,
+    drop: bool,
+    reporter: Reporter,
+    last: Option<Frame>,
 }
 
-impl Writer {
-    fn start(mut files: Files) -> Self {
-        let (sender, receiver) = sync_channel(QUEUE);
-        let chatty = io::stderr().is_terminal();
-        let thread = thread::spawn(move || {
-            for frame in receiver {
-                let path = files.write(&frame)?;
-                if chatty && let Some(path) = path {
-                    eprintln!("{} ({}x{})", path.display(), frame.size.width, frame.size.height);
+impl Dump<'_> {
+    /// Takes frames until it has all; `first` is there already.
+    fn take(&mut self, capture: &mut Capture, mut first: Option<Frame>) -> Result<(), Failure> {
+        while !self.has_all() && !self.writer.has_failed() {
+            let bytes = self.last.as_ref().map_or(0, |last| last.pixels.len());
+            if self.writer.is_full(bytes) {
+                capture.serve(self.signals.fd())?;
+                if self.signals.told() {
+                    return self.interrupted();
                 }
+                if self.drop {
+                    self.pace.skip();
+                }
+                continue;
             }
-            Ok(())
-        });
-        Self { frames: Some(sender), thread }
+            let next = match first.take() {
+                Some(first) => Ok(first),
+                None => {
+                    self.patiently(|dump, left| dump.pace.next(capture, left, dump.signals.fd()))
+                }
+            };
+            let frame = match next {
+                Err(failure) if self.is_over(capture) => {
+                    warn!("{failure}");
+                    return Ok(());
+                }
+                Err(_) if self.signals.told() => return self.interrupted(),
+                next => next?,
+            };
+            self.last = Some(frame.clone());
+            self.writer.take(frame);
+            self.reporter.report(&capture.stats(), false)?;
+        }
+        Ok(())
     }
 
-    fn take(&mut self, frame: Frame) -> Result<(), Failure> {
-        let Some(frames) = &self.frames else { return Ok(()) };
-        match frames.try_send(frame) {
-            Ok(()) => Ok(()),
-            Err(TrySendError::Full(_)) => Err(Failure::ended(format!(
-                "frames come faster than they can be written, and {QUEUE} wait already; \
-                 write to a faster disk, or ask for fewer"
-            ))),
-            // The thread has failed; `finish` says why.
-            Err(TrySendError::Disconnected(_)) => {
-                Err(Failure::ended("the frame could not be written".to_owned()))
+    fn has_all(&self) -> bool {
+        self.frames == Frames::Some(self.writer.count())
+    }
+
+    /// Whether the guest's end is that of the dump.
+    fn is_over(&self, capture: &Capture) -> bool {
+        self.frames == Frames::All && self.last.is_some() && capture.is_lost()
+    }
+
+    /// By the user, who has all that was to be had if all was what was asked for.
+    fn interrupted(&self) -> Result<(), Failure> {
+        if self.frames == Frames::All && self.last.is_some() {
+            return Ok(());
+        }
+        Err(Failure::ended("interrupted before the last frame".to_owned()))
+    }
+
+    /// Does what waits, again where it was only woken by the writer, for as long as it may take.
+    fn patiently<T>(
+        &mut self,
+        mut wait: impl FnMut(&mut Self, Duration) -> Result<T, CaptureError>,
+    ) -> Result<T, Failure> {
+        let start = Instant::now();
+        let endless = self.frames == Frames::All && self.last.is_some();
+        let timeout = self.timeout.unwrap_or(if endless { Duration::MAX } else { PATIENCE });
+        loop {
+            match wait(self, timeout.saturating_sub(start.elapsed())) {
+                Err(CaptureError::Interrupted)
+                    if !self.signals.told() && !self.writer.has_failed() => {}
+                Err(CaptureError::TimedOut { seen, .. }) => {
+                    return Err(CaptureError::TimedOut { waited: timeout, seen }.into());
+                }
+                Err(CaptureError::Unmet { wish, last, .. }) => {
+                    return Err(CaptureError::Unmet { wish, waited: timeout, last }.into());
+                }
+                waited => return Ok(waited?),
             }
         }
-    }
-
-    fn finish(mut self) -> Result<(), Failure> {
-        self.frames = None;
-        self.thread.join().expect("the writer does not panic")
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::{self, ErrorKind};
 use std::process::ExitCode;
 
-use crate::capture::{CaptureError, PictureError};
+use crate::capture::{CaptureError, ConditionError, PictureError};
 use crate::source::SourceError;
 
 /// Why a verb could not do what it was asked.
@@ -31,6 +31,16 @@ impl Failure {
     /// The user has to ask for something else.
     pub(super) fn usage(error: impl Error) -> Self {
         Self { code: USAGE, sentence: in_words(&error), said: false }
+    }
+
+    /// The same, in these words.
+    pub(super) fn wrong(sentence: &str) -> Self {
+        Self { code: USAGE, sentence: sentence.to_owned(), said: false }
+    }
+
+    /// What goes to the standard output can't.
+    pub(super) fn stdout(error: io::Error) -> Self {
+        Self::failed("can't write to the standard output", error)
     }
 
     /// A picture is not as it should be.
@@ -63,6 +73,12 @@ impl Failure {
     }
 }
 
+impl Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
 impl From<SourceError> for Failure {
     fn from(error: SourceError) -> Self {
         let code = if error.is_usage() { USAGE } else { FAILED };
@@ -74,10 +90,19 @@ impl From<CaptureError> for Failure {
     fn from(error: CaptureError) -> Self {
         match error {
             CaptureError::Source(error) => error.into(),
-            CaptureError::TimedOut { .. } => {
+            CaptureError::TimedOut { .. } | CaptureError::Unmet { .. } => {
                 Self { code: TIMED_OUT, sentence: in_words(&error), said: false }
             }
             _ => Self { code: FAILED, sentence: in_words(&error), said: false },
+        }
+    }
+}
+
+impl From<ConditionError> for Failure {
+    fn from(error: ConditionError) -> Self {
+        match error {
+            ConditionError::Picture(error) => error.into(),
+            ConditionError::Text { .. } => Self::usage(error),
         }
     }
 }
@@ -125,9 +150,7 @@ pub(super) fn report(done: Result<(), Failure>) -> ExitCode {
 pub(super) fn print(text: impl Display) -> Result<(), Failure> {
     use io::Write;
     match writeln!(io::stdout().lock(), "{text}") {
-        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-            Err(Failure::failed("can't write to the standard output", error))
-        }
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(Failure::stdout(error)),
         _ => Ok(()),
     }
 }

@@ -12,7 +12,7 @@ use jiff::Zoned;
 use tracing::{info, warn};
 
 use super::Waker;
-use crate::capture::{Frame, PictureFormat};
+use crate::capture::{Picture, PictureFormat};
 use crate::session::Session;
 use crate::sink::wayland::WaylandSink;
 
@@ -120,7 +120,7 @@ fn stem(name: &str, at: impl fmt::Display) -> String {
 }
 
 /// Writes `frame` to a file of its own in `folder`.
-fn save(frame: &Frame, folder: &Path, stem: &str) -> io::Result<PathBuf> {
+fn save(frame: &Picture, folder: &Path, stem: &str) -> io::Result<PathBuf> {
     let say = |error: io::Error, path: &Path| {
         io::Error::new(error.kind(), format!("{}: {error}", path.display()))
     };
@@ -209,7 +209,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let pictures = folder.path().join("Pictures");
         let size = Size { width: 1, height: 1 };
-        let frame = |blue| Frame { size, pixels: vec![blue, 0, 0, 0] };
+        let frame = |blue| Picture { size, pixels: vec![blue, 0, 0, 0] };
         for blue in 0..3 {
             save(&frame(blue), &pictures, "vm now").unwrap();
         }

@@ -77,7 +77,8 @@ pub(super) fn mode_words(mode: Option<(Mode, Why)>) -> (&'static str, &'static s
 }
 
 fn as_json(stats: &Stats, fps: f64, elapsed: Duration, last: bool) -> Value {
-    let Stats { counts, mode, update_to_commit, commit_to_presented, update_to_ack } = stats;
+    let Stats { counts, updates, mode, update_to_commit, commit_to_presented, update_to_ack } =
+        stats;
     let (mode, why) = mode_words(*mode);
     let us = |h: &Histogram, percent| h.quantile(percent).map(|took| took.as_micros() as u64);
     let latency = |h: &Histogram| {
@@ -87,6 +88,7 @@ fn as_json(stats: &Stats, fps: f64, elapsed: Duration, last: bool) -> Value {
     json!({
         "elapsed_s": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
         "frames": counts.frames,
+        "updates": updates,
         "fps": (fps * 1e2).round() / 1e2,
         "bytes_copied": counts.bytes_copied,
         "imports": counts.imports,
@@ -153,6 +155,7 @@ mod tests {
         let none = Histogram::default();
         let stats = Stats {
             counts: Default::default(),
+            updates: 200,
             mode: None,
             update_to_commit: none.clone(),
             commit_to_presented: none,

@@ -171,7 +171,7 @@ pub fn visible_damage(view: &View, damage: &Damage) -> impl Iterator<Item = Rect
         Damage::Rects { rects, count } => (rects, usize::from(count)),
     };
     rects.into_iter().take(count).filter_map(move |rect| {
-        let seen = intersect(rect, view.visible)?;
+        let seen = rect.intersection(view.visible)?;
         let y = seen.y - view.visible.y;
         let y = match view.transform {
             Transform::Normal => y,
@@ -179,14 +179,6 @@ pub fn visible_damage(view: &View, damage: &Damage) -> impl Iterator<Item = Rect
         };
         Some(Rect { x: seen.x - view.visible.x, y, ..seen })
     })
-}
-
-fn intersect(a: Rect, b: Rect) -> Option<Rect> {
-    let x = a.x.max(b.x);
-    let y = a.y.max(b.y);
-    let right = a.x.saturating_add(a.width).min(b.x.saturating_add(b.width));
-    let bottom = a.y.saturating_add(a.height).min(b.y.saturating_add(b.height));
-    (right > x && bottom > y).then(|| Rect { x, y, width: right - x, height: bottom - y })
 }
 
 #[cfg(test)]

@@ -63,6 +63,14 @@ impl Rect {
         let (y, height) = clip_side(y, height, bounds.height)?;
         Some(Self { x, y, width, height })
     }
+
+    /// What lies in both, if anything.
+    pub fn intersection(self, other: Self) -> Option<Self> {
+        let (x, y) = (self.x.max(other.x), self.y.max(other.y));
+        let width = right(self).min(right(other)).saturating_sub(x);
+        let height = bottom(self).min(bottom(other)).saturating_sub(y);
+        (width > 0 && height > 0).then_some(Self { x, y, width, height })
+    }
 }
 
 fn clip_side(start: i32, length: i32, side: u32) -> Option<(u32, u32)> {

@@ -17,8 +17,9 @@ impl<K: Sink> Session<K> {
                 let update = UpdateId(self.next_update);
                 self.next_update += 1;
                 let owed = ack.is_owed();
-                self.acks.insert(update, (ack, self.now()));
-                self.handle(Input::Update { update, buffer, damage, owed });
+                let now = self.now();
+                self.acks.insert(update, (ack, now));
+                self.handle_at(now, Input::Update { update, buffer, damage, owed });
                 if !owed {
                     self.acks.remove(&update);
                 }

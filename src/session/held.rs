@@ -58,8 +58,9 @@ impl Held {
 }
 
 impl<K> Session<K> {
-    /// To the guest, unless it knows that already.
-    pub(super) fn pass_on(&mut self, input: &Input) {
+    /// What a user does, to the guest, unless it knows that already. What is down then is let go when the session
+    /// ends.
+    pub fn pass_on(&mut self, input: &Input) {
         if self.held.note(input) {
             self.source.send(input);
         }

@@ -1,7 +1,7 @@
 //! The guest's picture as it is on the screen.
 
 use super::Session;
-use crate::sink::memory::Frame;
+use crate::frame::Picture;
 use crate::sink::wayland::WaylandSink;
 
 impl Session<WaylandSink> {
@@ -13,7 +13,7 @@ impl Session<WaylandSink> {
     ///
     /// # Errors
     /// If it can't be read, with the reason.
-    pub fn screenshot(&mut self) -> Result<Option<Frame>, String> {
+    pub fn screenshot(&mut self) -> Result<Option<Picture>, String> {
         let Self { machine, sink, .. } = self;
         let read = sink.read_shown(|storage| machine.is_guests(storage));
         read.map_err(|reason| format!("the guest's picture can't be read: {reason}"))

@@ -1,45 +1,189 @@
 //! The headless sink: each frame is read into memory of ours while the guest waits for its ack.
 
+mod pool;
+
 use std::collections::VecDeque;
+use std::ops::Deref;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::late::Late;
-use crate::convert::cpu::{self, CopyError, OUT_PIXEL, Readers, View};
-use crate::frame::{CommitId, Damage, ImportId, Size, StorageId, TARGETS};
+use crate::convert::cpu::{self, CopyError, Readers, View};
+use crate::convert::cursor;
+use crate::frame::{
+    BufferId, CommitId, Cursor, Damage, ImportId, Layout, Picture, Pointing, StorageId, TARGETS,
+};
 use crate::port::{Buffer, Sink, SinkEvent};
+use pool::Pool;
 
-/// A picture in memory of ours.
-#[derive(Clone, Debug, PartialEq, Eq)]
+const NOBODYS: &str = "the pool gives what nobody has";
+
+/// A frame as it was read: its picture, and what is known of it.
+#[derive(Clone, Debug)]
 pub struct Frame {
-    /// Its size.
-    pub size: Size,
-    /// Blue, green, red, and a byte that says nothing; rows top to bottom, `4 * width` bytes each.
-    pub pixels: Vec<u8>,
+    /// Its pixels, which nobody changes any more.
+    pub picture: Arc<Picture>,
+    /// Counts the frames that were read, from 1; those that were left out aren't counted.
+    pub number: u64,
+    /// Counts the connections to the backend, from 1.
+    pub epoch: u32,
+    /// Where it was read from.
+    pub buffer: BufferId,
+    /// The memory that this announced.
+    pub storage: StorageId,
+    /// How it lay there.
+    pub layout: Layout,
+    /// What changed since the frame before, in pixels of the picture.
+    pub damage: Damage,
+    /// When the guest had finished it; `None` for a screen that was found as it is.
+    pub drawn: Option<Instant>,
+    /// When all of it was read.
+    pub read: Instant,
+    /// How many bytes were read for it: only what has changed, where the rest was known.
+    pub copied: u64,
+    /// How long the guest waited for its ack; `None` where nobody waits.
+    pub acked_after: Option<Duration>,
+}
+
+impl Deref for Frame {
+    type Target = Picture;
+
+    fn deref(&self) -> &Picture {
+        &self.picture
+    }
+}
+
+/// What happens while frames aren't taken as fast as they come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WhenFull {
+    /// The guest waits: its next frame is read at once, and acked when there is room. Its deadline holds.
+    #[default]
+    Wait,
+    /// A few more are read, and those after them left out; the newest comes when there is room.
+    Drop,
 }
 
 /// Keeps every frame that it is shown until somebody takes it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct MemorySink {
-    targets: [Option<Frame>; TARGETS],
+    targets: [Target; TARGETS],
+    pool: Pool,
     readers: Readers,
     frames: VecDeque<Frame>,
+    /// How many there have been.
+    number: u64,
+    /// How many connections there have been before.
+    epochs: u32,
     events: VecDeque<SinkEvent>,
     late: Option<Late>,
+    /// When the guest had finished what comes next.
+    drawn: Option<Instant>,
+    when_full: WhenFull,
+    /// How many frames may wait to be taken.
+    room: usize,
+    /// What is told when there is room again.
+    held: VecDeque<SinkEvent>,
+    /// The last commit, which counts as shown until the next.
+    shown: Option<CommitId>,
+    cursor: Option<Pointer>,
+    pointing: Pointing,
+}
+
+/// What a copy was made into.
+#[derive(Debug, Default)]
+struct Target {
+    picture: Arc<Picture>,
+    copied: u64,
+    read: Option<Instant>,
+}
+
+/// The guest's cursor, where frames are to have it.
+#[derive(Debug, Default)]
+struct Pointer {
+    shape: Option<Cursor>,
+    at: Option<(i32, i32)>,
+}
+
+/// One with room for as many frames as come: taking them is up to the caller, and so is the memory that they need
+/// until then.
+impl Default for MemorySink {
+    fn default() -> Self {
+        Self::new(WhenFull::Wait, usize::MAX)
+    }
 }
 
 impl MemorySink {
-    /// The oldest frame that wasn't taken yet. Taking them is up to the caller, and so is the memory
-    /// that they need until then.
+    /// One where so many frames may wait to be taken, one at least, and what happens past that.
+    pub fn new(when_full: WhenFull, room: usize) -> Self {
+        Self {
+            targets: Default::default(),
+            pool: Pool::default(),
+            readers: Readers::default(),
+            frames: VecDeque::new(),
+            number: 0,
+            epochs: 0,
+            events: VecDeque::new(),
+            late: None,
+            drawn: None,
+            when_full,
+            room: room.max(1),
+            held: VecDeque::new(),
+            shown: None,
+            cursor: None,
+            pointing: Pointing::default(),
+        }
+    }
+
+    /// Has the guest's cursor drawn into the frames, where the guest has it then.
+    pub fn draw_cursor(&mut self) {
+        self.cursor.get_or_insert_default();
+    }
+
+    /// The oldest frame that wasn't taken yet.
     pub fn take_frame(&mut self) -> Option<Frame> {
-        self.frames.pop_front()
+        let frame = self.frames.pop_front();
+        if self.frames.len() < self.room {
+            self.events.append(&mut self.held);
+        }
+        frame
+    }
+
+    /// How many frames are there that show updates of the guest's, those that are only read included.
+    pub fn waiting(&self) -> u64 {
+        let read = self.held.iter().chain(&self.events);
+        let read = read.filter(|event| matches!(event, SinkEvent::Copied { .. })).count();
+        let late = usize::from(self.late.is_some());
+        let drawn = self.frames.iter().filter(|frame| frame.drawn.is_some()).count();
+        (drawn + read + late) as u64
+    }
+
+    /// What comes from now on is of another connection.
+    pub fn next_epoch(&mut self) {
+        self.epochs += 1;
+    }
+
+    /// What the guest's pointer understands.
+    pub fn pointing(&self) -> Pointing {
+        self.pointing
+    }
+
+    /// Tells it, or keeps it until there is room.
+    fn tell(&mut self, event: SinkEvent, waits: WhenFull) {
+        let held = self.frames.len() >= self.room && self.when_full == waits;
+        let queue = if held { &mut self.held } else { &mut self.events };
+        queue.push_back(event);
     }
 
     fn copy_now(&mut self, target: u8, buffer: &Buffer, damage: &Damage) {
-        let done = match self.copy_into(target, buffer, damage) {
-            Ok(bytes) => SinkEvent::Copied { target, bytes },
-            Err(error) => SinkEvent::CopyFailed { target, reason: error.to_string() },
-        };
-        self.events.push_back(done);
+        match self.copy_into(target, buffer, damage) {
+            // The ack follows.
+            Ok(bytes) => self.tell(SinkEvent::Copied { target, bytes }, WhenFull::Wait),
+            Err(error) => {
+                let reason = error.to_string();
+                self.events.push_back(SinkEvent::CopyFailed { target, reason });
+            }
+        }
     }
 
     fn copy_into(
@@ -48,18 +192,67 @@ impl MemorySink {
         buffer: &Buffer,
         damage: &Damage,
     ) -> Result<u64, CopyError> {
-        let Buffer { storage, layout, visible, transform, .. } = buffer;
-        let view = View { layout: *layout, visible: *visible, transform: *transform };
-        let reader = self.readers.of(storage)?;
+        let view = view(buffer);
+        let reader = self.readers.of(&buffer.storage)?;
         let size = view.size();
-        let stride = size.width as usize * OUT_PIXEL;
-        let frame = &mut self.targets[usize::from(target)];
-        if frame.as_ref().is_none_or(|frame| frame.size != size) {
-            *frame = Some(Frame { size, pixels: vec![0; stride * size.height as usize] });
+        let target = &mut self.targets[usize::from(target)];
+        let mut damage = *damage;
+        if target.picture.size != size {
+            self.pool.swap(&mut target.picture, size);
+            damage = Damage::Whole;
+        } else if Arc::get_mut(&mut target.picture).is_none() {
+            // Somebody still has what was copied before: that is not written to.
+            let before = Arc::clone(&target.picture);
+            self.pool.swap(&mut target.picture, size);
+            if damage != Damage::Whole {
+                let picture = Arc::get_mut(&mut target.picture).expect(NOBODYS);
+                picture.pixels.copy_from_slice(&before.pixels);
+            }
         }
-        let pixels = &mut frame.as_mut().expect("made above").pixels;
-        cpu::copy(reader, &view, damage, pixels, stride)
+        let picture = Arc::get_mut(&mut target.picture).expect(NOBODYS);
+        let stride = picture.row_length();
+        target.copied = cpu::copy(reader, &view, &damage, &mut picture.pixels, stride)?;
+        target.read = Some(Instant::now());
+        Ok(target.copied)
     }
+
+    /// What was shown isn't any more, so that its target is the next but one: until then whoever took the frame has
+    /// most likely done with it. While all targets are held the machine leaves frames out.
+    fn release(&mut self) {
+        if let Some(commit) = self.shown.take() {
+            self.tell(SinkEvent::Released(commit), WhenFull::Drop);
+        }
+    }
+
+    /// The picture of a target, with the cursor in it where that is wanted.
+    fn picture(&mut self, target: usize) -> Arc<Picture> {
+        let picture = &self.targets[target].picture;
+        let Some(Pointer { shape: Some(shape), at: Some(at) }) = &self.cursor else {
+            return Arc::clone(picture);
+        };
+        let mut with = Arc::default();
+        self.pool.swap(&mut with, picture.size);
+        let pixels = Arc::get_mut(&mut with).expect(NOBODYS);
+        pixels.pixels.copy_from_slice(&picture.pixels);
+        cursor::draw(shape, *at, pixels);
+        self.pool.keep(&with);
+        with
+    }
+}
+
+fn view(buffer: &Buffer) -> View {
+    let Buffer { layout, visible, transform, .. } = *buffer;
+    View { layout, visible, transform }
+}
+
+/// The same in pixels of the picture.
+fn upright(buffer: &Buffer, damage: &Damage) -> Damage {
+    if *damage == Damage::Whole {
+        return Damage::Whole;
+    }
+    let mut upright = Damage::NONE;
+    cpu::visible_damage(&view(buffer), damage).for_each(|rect| upright.merge(&rect.into()));
+    upright
 }
 
 impl Sink for MemorySink {
@@ -92,16 +285,60 @@ impl Sink for MemorySink {
         }
     }
 
-    fn show_copy(&mut self, commit: CommitId, target: u8, _: &Buffer, _: &Damage) {
-        // A copy is kept, so that the target has its pixels for what changes next.
-        self.frames.extend(self.targets[usize::from(target)].clone());
-        self.events.push_back(SinkEvent::Presented(commit));
-        self.events.push_back(SinkEvent::Released(commit));
+    fn drawn(&mut self, _: CommitId, at: Instant) {
+        self.drawn = Some(at);
     }
 
-    fn blank(&mut self) {}
+    fn show_copy(&mut self, commit: CommitId, target: u8, buffer: &Buffer, damage: &Damage) {
+        let picture = self.picture(usize::from(target));
+        let Target { copied, read, .. } = self.targets[usize::from(target)];
+        self.number += 1;
+        self.frames.push_back(Frame {
+            picture,
+            number: self.number,
+            epoch: self.epochs + 1,
+            buffer: buffer.id,
+            storage: buffer.storage.id,
+            layout: buffer.layout,
+            damage: upright(buffer, damage),
+            drawn: self.drawn.take(),
+            read: read.unwrap_or_else(Instant::now),
+            copied,
+            acked_after: None,
+        });
+        self.events.push_back(SinkEvent::Presented(commit));
+        self.release();
+        self.shown = Some(commit);
+    }
+
+    fn acked(&mut self, drawn: Instant, after: Duration) {
+        let its = |frame: &&mut Frame| frame.drawn == Some(drawn);
+        if let Some(frame) = self.frames.iter_mut().rev().find(its) {
+            frame.acked_after = Some(after);
+        }
+    }
+
+    fn blank(&mut self) {
+        self.release();
+    }
 
     fn forget(&mut self, storage: StorageId) {
         self.readers.forget(storage);
+    }
+
+    fn set_cursor(&mut self, shape: Option<&Cursor>) {
+        if let Some(pointer) = &mut self.cursor {
+            pointer.shape = shape.cloned();
+        }
+    }
+
+    fn set_pointing(&mut self, pointing: Pointing) {
+        self.pointing = pointing;
+    }
+
+    fn move_cursor(&mut self, x: i32, y: i32, visible: bool) {
+        if let Some(pointer) = &mut self.cursor {
+            pointer.at = visible.then_some((x, y));
+        }
     }
 }

@@ -6,7 +6,8 @@ use fanlight::session::{Histogram, Stats};
 pub(crate) fn structure(stats: Option<&Stats>, overtaken: u64) -> gst::Structure {
     let builder = gst::Structure::builder("application/x-fanlight-stats");
     let Some(stats) = stats else { return builder.field("connected", false).build() };
-    let Stats { counts, mode, update_to_commit, commit_to_presented, update_to_ack } = stats;
+    let Stats { counts, updates, mode, update_to_commit, commit_to_presented, update_to_ack } =
+        stats;
     let (mode, why) = mode
         .map_or(("none", "nothing was announced yet"), |(mode, why)| (mode.word(), why.words()));
     let latency = |latency: &Histogram| {
@@ -23,6 +24,7 @@ pub(crate) fn structure(stats: Option<&Stats>, overtaken: u64) -> gst::Structure
     builder
         .field("connected", true)
         .field("frames", counts.frames)
+        .field("updates", *updates)
         .field("bytes-copied", counts.bytes_copied)
         .field("imports", counts.imports)
         .field("cache-hits", counts.cache_hits)

@@ -1,19 +1,19 @@
-//! What the files are called, and that there never is half of one.
+//! What the files are called.
 
-use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 
 use super::super::exit::Failure;
 use super::super::whole;
-use crate::capture::{Frame, PictureFormat};
+use super::format::Format;
 
-/// The files of one dump, in their order.
+/// The files of one dump.
+#[derive(Debug)]
 pub(super) struct Files {
     name: Name,
-    format: PictureFormat,
-    next: u32,
+    pub(super) format: Format,
 }
 
+#[derive(Debug)]
 enum Name {
     Stdout,
     One(PathBuf),
@@ -22,44 +22,37 @@ enum Name {
 }
 
 impl Files {
-    /// Checks that the folder is there and takes files.
-    pub(super) fn new(
-        output: &Path,
-        frames: u32,
-        format: Option<PictureFormat>,
-    ) -> Result<Self, Failure> {
-        let name = Name::parse(output, frames)?;
+    /// Checks that the folder is there and takes files. `many`: there is more than one frame.
+    pub(super) fn new(output: &Path, many: bool, format: Option<Format>) -> Result<Self, Failure> {
+        let many_files =
+            many && !format.or_else(|| Format::of(output)).is_some_and(Format::is_video);
+        let name = Name::parse(output, many_files)?;
         let format = format.map_or_else(|| name.format(), Ok)?;
         if let Some(path) = name.path(1) {
             whole::check(&path)?;
         }
-        Ok(Self { name, format, next: 1 })
+        Ok(Self { name, format })
     }
 
-    /// Writes the next one.
-    pub(super) fn write(&mut self, frame: &Frame) -> Result<Option<PathBuf>, Failure> {
-        let number = self.next;
-        self.next += 1;
-        let Some(path) = self.name.path(number) else {
-            let out = BufWriter::new(io::stdout().lock());
-            self.format
-                .write(frame, out)
-                .map_err(|error| Failure::failed("can't write to the standard output", error))?;
-            return Ok(None);
-        };
-        whole::write(&path, |out| self.format.write(frame, out))?;
-        Ok(Some(path))
+    /// Whether all frames go one after the other into one place.
+    pub(super) fn is_stream(&self) -> bool {
+        self.is_stdout() || self.format.is_video()
+    }
+
+    pub(super) fn is_stdout(&self) -> bool {
+        matches!(self.name, Name::Stdout)
+    }
+
+    /// The file of the frame of this number; `None`: the standard output.
+    pub(super) fn path(&self, number: u64) -> Option<PathBuf> {
+        self.name.path(number)
     }
 }
 
 impl Name {
-    fn parse(output: &Path, frames: u32) -> Result<Self, Failure> {
+    fn parse(output: &Path, many: bool) -> Result<Self, Failure> {
         if output.as_os_str() == "-" {
-            return if frames == 1 {
-                Ok(Self::Stdout)
-            } else {
-                Err(bad("only one frame fits into the standard output: use -n 1, or a file name"))
-            };
+            return Ok(Self::Stdout);
         }
         let folder = output.parent().unwrap_or(Path::new("")).to_owned();
         let Some(name) = output.file_name().and_then(|name| name.to_str()) else {
@@ -76,7 +69,7 @@ impl Name {
                 _ => Err(bad("the output's name may hold one %d or %04d for the frame's number")),
             };
         }
-        if frames == 1 {
+        if !many {
             return Ok(Self::One(output.to_owned()));
         }
         let (stem, extension) = match name.rsplit_once('.') {
@@ -87,14 +80,13 @@ impl Name {
     }
 
     /// What the name's ending says; PNG where it has none.
-    fn format(&self) -> Result<PictureFormat, Failure> {
-        let Some(path) = self.path(1) else { return Ok(PictureFormat::Png) };
-        match (PictureFormat::of(&path), path.extension()) {
+    fn format(&self) -> Result<Format, Failure> {
+        let Some(path) = self.path(1) else { return Ok(Format::Png) };
+        match (Format::of(&path), path.extension()) {
             (Some(format), _) => Ok(format),
-            (None, None) => Ok(PictureFormat::Png),
+            (None, None) => Ok(Format::Png),
             (None, Some(ending)) => {
-                let known = PictureFormat::ALL.map(|format| format!(".{format}")).join(", ");
-                let ending = ending.display();
+                let (known, ending) = (Format::endings(), ending.display());
                 Err(bad(&format!(
                     "nothing is known of .{ending}: name it {known}, or say --format"
                 )))
@@ -102,7 +94,7 @@ impl Name {
         }
     }
 
-    fn path(&self, number: u32) -> Option<PathBuf> {
+    fn path(&self, number: u64) -> Option<PathBuf> {
         match self {
             Self::Stdout => None,
             Self::One(path) => Some(path.clone()),
@@ -114,58 +106,48 @@ impl Name {
 }
 
 fn bad(sentence: &str) -> Failure {
-    Failure::usage(io::Error::other(sentence.to_owned()))
+    Failure::wrong(sentence)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
-    use crate::frame::Size;
 
-    fn name(output: &str, frames: u32, number: u32) -> Option<String> {
-        let name = Name::parse(Path::new(output), frames).ok()?;
+    fn name(output: &str, many: bool, number: u64) -> Option<String> {
+        let name = Name::parse(Path::new(output), many).ok()?;
         Some(name.path(number)?.display().to_string())
     }
 
     #[test]
     fn names_are_numbered() {
-        assert_eq!(name("a.png", 1, 1).as_deref(), Some("a.png"));
-        assert_eq!(name("x/a.png", 3, 2).as_deref(), Some("x/a-0002.png"));
-        assert_eq!(name("a-%d.png", 3, 12).as_deref(), Some("a-12.png"));
-        assert_eq!(name("d%e/a%03d", 1, 12).as_deref(), Some("d%e/a012"));
-        assert_eq!(name(".hidden", 2, 1).as_deref(), Some(".hidden-0001"));
+        assert_eq!(name("a.png", false, 1).as_deref(), Some("a.png"));
+        assert_eq!(name("x/a.png", true, 2).as_deref(), Some("x/a-0002.png"));
+        assert_eq!(name("a-%d.png", true, 12).as_deref(), Some("a-12.png"));
+        assert_eq!(name("d%e/a%03d", false, 12).as_deref(), Some("d%e/a012"));
+        assert_eq!(name(".hidden", true, 2).as_deref(), Some(".hidden-0002"));
+        assert_eq!(name("-", true, 1), None);
     }
 
     #[test]
     fn endings_say_what_is_written() {
-        let format = |output: &str| Name::parse(Path::new(output), 2).unwrap().format().ok();
-        assert_eq!(format("a-%d.qoi"), Some(PictureFormat::Qoi));
-        assert_eq!((format("a"), format("a.jpg")), (Some(PictureFormat::Png), None));
+        let format = |output: &str| Name::parse(Path::new(output), true).unwrap().format().ok();
+        assert_eq!(format("a-%d.qoi"), Some(Format::Qoi));
+        assert_eq!(format("a.raw"), Some(Format::Raw));
+        assert_eq!((format("a"), format("a.jpg")), (Some(Format::Png), None));
+    }
+
+    #[test]
+    fn a_video_is_one_file_however_many_frames_it_has() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = |name: &str| Files::new(&folder.path().join(name), true, None).unwrap();
+        assert_eq!(files("a.y4m").path(7), Some(folder.path().join("a.y4m")));
+        assert!(files("a.y4m").is_stream() && !files("a.png").is_stream());
     }
 
     #[test]
     fn bad_names_are_refused() {
         for output in ["a%s.png", "a%d-%d.png", "a%", "..", "a%99d"] {
-            assert!(Name::parse(Path::new(output), 2).is_err(), "{output}");
+            assert!(Name::parse(Path::new(output), true).is_err(), "{output}");
         }
-        assert!(Name::parse(Path::new("-"), 2).is_err());
-    }
-
-    #[test]
-    fn nothing_half_done_is_left() {
-        let folder = tempfile::tempdir().unwrap();
-        let size = Size { width: 1, height: 1 };
-        let frame = Frame { size, pixels: vec![0; 4] };
-        let mut files = Files::new(&folder.path().join("a.png"), 2, None).unwrap();
-        files.write(&frame).unwrap();
-        // A folder stands where the second file should go.
-        fs::create_dir(folder.path().join("a-0002.png")).unwrap();
-        assert!(files.write(&frame).is_err());
-        let mut left: Vec<_> =
-            fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
-        left.sort();
-        assert_eq!(left, ["a-0001.png", "a-0002.png"]);
     }
 }

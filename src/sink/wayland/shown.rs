@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 
 use super::super::late::Late;
-use super::super::memory::Frame;
 use super::WaylandSink;
 use super::targets;
 use crate::convert::cpu::{self, OUT_PIXEL};
-use crate::frame::{Damage, StorageId};
+use crate::frame::{Damage, Picture, StorageId};
 use crate::port::Buffer;
 
 /// What the newest commit shows.
@@ -35,7 +34,7 @@ impl WaylandSink {
     pub fn read_shown(
         &mut self,
         is_guests: impl FnOnce(StorageId) -> bool,
-    ) -> Result<Option<Frame>, Reason> {
+    ) -> Result<Option<Picture>, Reason> {
         let Some(shown) = &self.shown else { return Ok(None) };
         if let Some(frame) = shown.copy.and_then(|target| self.state.targets.read(target)) {
             return Ok(Some(frame));
@@ -56,6 +55,6 @@ impl WaylandSink {
         let read = cpu::Reader::open(&buffer.storage)
             .and_then(|reader| cpu::copy(&reader, &view, &Damage::Whole, &mut pixels, stride));
         read.map_err(|error| error.to_string())?;
-        Ok(Some(Frame { size, pixels }))
+        Ok(Some(Picture { size, pixels }))
     }
 }

@@ -10,7 +10,6 @@ use wayland_client::QueueHandle;
 use wayland_client::protocol::wl_shm;
 use wayland_protocols::wp::linux_dmabuf::zv1::client::zwp_linux_buffer_params_v1::ZwpLinuxBufferParamsV1;
 
-use super::super::memory::Frame;
 use super::State;
 use super::dmabuf::Offer;
 use super::drawing::{Canvas, Gpu, Outcome};
@@ -20,7 +19,7 @@ use super::lease::Lease;
 use super::wait::Wait;
 use crate::convert::blit::{BlitError, OpenBlitter};
 use crate::convert::cpu::{self, OUT_PIXEL, Readers, View};
-use crate::frame::{Damage, Format, Layout, Memory, Modifier, Plane, Size, StorageId};
+use crate::frame::{Damage, Format, Layout, Memory, Modifier, Picture, Plane, Size, StorageId};
 use crate::port::{Buffer, SinkEvent, TARGETS};
 use crate::sys::{OwnMapping, WriteAccess, own_memfd, page_align};
 
@@ -304,14 +303,14 @@ impl Targets {
     }
 
     /// What is in a target that the CPU wrote to.
-    pub(super) fn read(&mut self, target: u8) -> Option<Frame> {
+    pub(super) fn read(&mut self, target: u8) -> Option<Picture> {
         let Some(Target::Pages(pages)) = self.targets.get_mut(usize::from(target))? else {
             return None;
         };
         let rows = pages.pixels.bytes_mut().chunks(pages.stride as usize);
         let row = pages.size.width as usize * OUT_PIXEL;
         let rows = rows.take(pages.size.height as usize).map(|bytes| &bytes[..row]);
-        Some(Frame { size: pages.size, pixels: rows.collect::<Vec<_>>().concat() })
+        Some(Picture { size: pages.size, pixels: rows.collect::<Vec<_>>().concat() })
     }
 
     pub(super) fn forget(&mut self, storage: StorageId) {
