@@ -1,6 +1,7 @@
 //! The headless sink: each frame is read into memory of ours while the guest waits for its ack.
 
 mod pool;
+mod reading;
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -9,13 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::late::Late;
-use crate::convert::cpu::{self, CopyError, Readers, View};
+use crate::convert::cpu::{self, View};
 use crate::convert::cursor;
 use crate::frame::{
     BufferId, CommitId, Cursor, Damage, ImportId, Layout, Picture, Pointing, StorageId, TARGETS,
 };
 use crate::port::{Buffer, Sink, SinkEvent};
 use pool::Pool;
+use reading::Reading;
 
 const NOBODYS: &str = "the pool gives what nobody has";
 
@@ -69,7 +71,7 @@ pub enum WhenFull {
 pub struct MemorySink {
     targets: [Target; TARGETS],
     pool: Pool,
-    readers: Readers,
+    reading: Reading,
     frames: VecDeque<Frame>,
     /// How many there have been.
     number: u64,
@@ -119,7 +121,7 @@ impl MemorySink {
         Self {
             targets: Default::default(),
             pool: Pool::default(),
-            readers: Readers::default(),
+            reading: Reading::default(),
             frames: VecDeque::new(),
             number: 0,
             epochs: 0,
@@ -179,21 +181,12 @@ impl MemorySink {
         match self.copy_into(target, buffer, damage) {
             // The ack follows.
             Ok(bytes) => self.tell(SinkEvent::Copied { target, bytes }, WhenFull::Wait),
-            Err(error) => {
-                let reason = error.to_string();
-                self.events.push_back(SinkEvent::CopyFailed { target, reason });
-            }
+            Err(reason) => self.events.push_back(SinkEvent::CopyFailed { target, reason }),
         }
     }
 
-    fn copy_into(
-        &mut self,
-        target: u8,
-        buffer: &Buffer,
-        damage: &Damage,
-    ) -> Result<u64, CopyError> {
+    fn copy_into(&mut self, target: u8, buffer: &Buffer, damage: &Damage) -> Result<u64, String> {
         let view = view(buffer);
-        let reader = self.readers.of(&buffer.storage)?;
         let size = view.size();
         let target = &mut self.targets[usize::from(target)];
         let mut damage = *damage;
@@ -211,7 +204,8 @@ impl MemorySink {
         }
         let picture = Arc::get_mut(&mut target.picture).expect(NOBODYS);
         let stride = picture.row_length();
-        target.copied = cpu::copy(reader, &view, &damage, &mut picture.pixels, stride)?;
+        let pixels = &mut picture.pixels;
+        target.copied = self.reading.copy(&buffer.storage, &view, &damage, pixels, stride)?;
         target.read = Some(Instant::now());
         Ok(target.copied)
     }
@@ -323,7 +317,7 @@ impl Sink for MemorySink {
     }
 
     fn forget(&mut self, storage: StorageId) {
-        self.readers.forget(storage);
+        self.reading.forget(storage);
     }
 
     fn set_cursor(&mut self, shape: Option<&Cursor>) {
