@@ -48,6 +48,18 @@ fn swapped(bencher: Bencher<'_, '_>) {
     run(bencher, Format::XBGR8888, Transform::Normal);
 }
 
+/// Ten bits become eight.
+#[divan::bench(sample_count = 100)]
+fn narrowed(bencher: Bencher<'_, '_>) {
+    run(bencher, Format::XRGB2101010, Transform::Normal);
+}
+
+/// Luma and chroma become colours.
+#[divan::bench(sample_count = 100)]
+fn coloured(bencher: Bencher<'_, '_>) {
+    run(bencher, Format::NV12, Transform::Normal);
+}
+
 fn guest() -> (Storage, OwnMapping) {
     let length = fanlight::sys::page_align(BYTES as u64);
     let fd = own_memfd("guest", length).unwrap();
@@ -60,8 +72,13 @@ fn run(bencher: Bencher<'_, '_>, format: Format, transform: Transform) {
     let (storage, _mapping) = guest();
     let reader = Reader::open(&storage).unwrap();
     let mut planes = [Plane::default(); PLANES_MAX];
-    planes[0].stride = STRIDE;
-    let layout = Layout { size: SIZE, format, modifier: Modifier::LINEAR, planes, plane_count: 1 };
+    let mut end = 0;
+    for (plane, samples) in planes.iter_mut().zip(format.samples()) {
+        *plane = Plane { offset: end, stride: samples.row(SIZE.width) as u32 };
+        end += plane.stride * samples.rows(SIZE.height);
+    }
+    let plane_count = format.samples().len() as u8;
+    let layout = Layout { size: SIZE, format, modifier: Modifier::LINEAR, planes, plane_count };
     let visible = Rect { x: 0, y: 0, width: SIZE.width, height: SIZE.height };
     let view = View { layout, visible, transform };
     let mut out = vec![0; BYTES];

@@ -32,7 +32,7 @@ pub use crate::frame::Picture;
 use crate::frame::{Input, Pointing};
 use crate::session::{Config, Options, Present, Session, Stats, Turn};
 use crate::sink::memory::MemorySink;
-pub use crate::sink::memory::{Frame, WhenFull};
+pub use crate::sink::memory::{Frame, ReadBy, WhenFull};
 use crate::source::{self, ConsoleInfo, SourceError, Uri};
 pub use compare::{Difference, Likeness, MaskSize};
 pub use condition::{CELL, Condition};

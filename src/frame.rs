@@ -1,11 +1,12 @@
 //! The nouns of the house: what a picture is made of. No behaviour lives here but arithmetic.
 
 mod damage;
+mod format;
 mod picture;
 
-use std::fmt;
 use std::os::fd::OwnedFd;
 
+pub use format::{Format, Modifier, Samples};
 pub use picture::Picture;
 
 /// One announcement of a storage with a layout. Ids strictly increase over the life of the process
@@ -88,67 +89,6 @@ pub struct Rect {
     pub width: u32,
     /// Pixels down.
     pub height: u32,
-}
-
-/// A DRM fourcc.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Format(pub u32);
-
-impl Format {
-    /// 32 bits, in memory: blue, green, red, unused.
-    pub const XRGB8888: Self = Self(u32::from_le_bytes(*b"XR24"));
-    /// 32 bits, in memory: blue, green, red, alpha.
-    pub const ARGB8888: Self = Self(u32::from_le_bytes(*b"AR24"));
-    /// 32 bits, in memory: red, green, blue, unused.
-    pub const XBGR8888: Self = Self(u32::from_le_bytes(*b"XB24"));
-    /// 32 bits, in memory: red, green, blue, alpha.
-    pub const ABGR8888: Self = Self(u32::from_le_bytes(*b"AB24"));
-    /// 16 bits: five of red, six of green, five of blue, little endian.
-    pub const RGB565: Self = Self(u32::from_le_bytes(*b"RG16"));
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.0.to_le_bytes();
-        if name.iter().all(u8::is_ascii_graphic) {
-            name.iter().try_for_each(|&c| write!(f, "{}", char::from(c)))
-        } else {
-            write!(f, "{:#010x}", self.0)
-        }
-    }
-}
-
-impl fmt::Debug for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// A DRM format modifier: how pixels lie in memory.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Modifier(pub u64);
-
-impl Modifier {
-    /// Rows one after the other.
-    pub const LINEAR: Self = Self(0);
-    /// Not said (DRM_FORMAT_MOD_INVALID): whatever the driver that made it had in mind.
-    pub const INVALID: Self = Self(0x00ff_ffff_ffff_ffff);
-}
-
-impl fmt::Display for Modifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::LINEAR => f.write_str("linear"),
-            Self::INVALID => f.write_str("implicit"),
-            Self(other) => write!(f, "{other:#018x}"),
-        }
-    }
-}
-
-impl fmt::Debug for Modifier {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
 }
 
 /// Most planes a DRM framebuffer has.

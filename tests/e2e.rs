@@ -121,6 +121,7 @@ const TESTS: &[Test] = &[
     test("demo_reboot_is_whole_and_newest", demo::reboot),
     test("demo_punch_unchecked_is_stale", demo::unchecked_is_stale),
     test("gpu_draws_udmabufs_as_the_cpu_copies_them", gpu::udmabufs),
+    test("gpu_reads_udmabufs_back_as_the_cpu_copies_them", gpu::read_back),
     test("gpu_draws_into_memory_of_a_nodes", gpu::node),
     test("gpu_copies_are_shown_with_points_of_real_timelines", gpu::shown),
     test("gpu_memory_that_is_refused_is_copied_by_the_cpu", gpu::refused),

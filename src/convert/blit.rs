@@ -1,4 +1,5 @@
-//! Copies by another than the CPU: what whoever makes them has to do.
+//! Copies by another than the CPU: what whoever makes them has to do, into memory for others or into
+//! ours.
 
 use std::fmt::Debug;
 use std::os::fd::OwnedFd;
@@ -79,6 +80,33 @@ pub trait Blitter: Debug {
     fn forget(&mut self, storage: StorageId);
 }
 
+/// What brings pictures into memory of ours that the CPU can't read: a GPU.
+pub trait Readback: Debug {
+    /// Brings what changed of the visible picture, upright, into `out`: XRGB8888 of the visible size,
+    /// `out_stride` bytes a row. Returns how many bytes were written. Waits for it, but not for ever.
+    ///
+    /// # Errors
+    /// If this memory can't be read ([`BlitError::Import`]; other memory may), or it broke. `out` is
+    /// as it was.
+    ///
+    /// # Panics
+    /// If `out` is smaller than the picture: it is ours, so that is our bug.
+    fn read(
+        &mut self,
+        storage: &Storage,
+        view: &View,
+        damage: &Damage,
+        out: &mut [u8],
+        out_stride: usize,
+    ) -> Result<u64, BlitError>;
+
+    /// Drops all that was imported of `storage`.
+    fn forget(&mut self, storage: StorageId);
+}
+
+/// Finds what reads. Blocks for as long as its driver takes to start.
+pub type OpenReadback = fn() -> Result<Box<dyn Readback>, BlitError>;
+
 /// Finds what draws, rather the GPU that the compositor uses (a `dev_t`). Blocks for as long as its
 /// driver takes to start.
 pub type OpenBlitter = fn(Option<u64>) -> Result<Box<dyn Blitter>, BlitError>;
@@ -92,11 +120,34 @@ pub fn gpu(device: Option<u64>) -> Result<Box<dyn Blitter>, BlitError> {
     super::gpu::open(device)
 }
 
+/// The first GPU, where there is one and this was built to use it.
+///
+/// # Errors
+/// If there is none.
+#[cfg(feature = "gpu")]
+pub fn readback() -> Result<Box<dyn Readback>, BlitError> {
+    super::gpu::open_readback()
+}
+
 /// None: this was built without.
 ///
 /// # Errors
 /// Always.
 #[cfg(not(feature = "gpu"))]
 pub fn gpu(_: Option<u64>) -> Result<Box<dyn Blitter>, BlitError> {
-    Err(BlitError::Open("this was built without it (the feature `gpu`)".to_owned()))
+    Err(without())
+}
+
+/// None: this was built without.
+///
+/// # Errors
+/// Always.
+#[cfg(not(feature = "gpu"))]
+pub fn readback() -> Result<Box<dyn Readback>, BlitError> {
+    Err(without())
+}
+
+#[cfg(not(feature = "gpu"))]
+fn without() -> BlitError {
+    BlitError::Open("this was built without it (the feature `gpu`)".to_owned())
 }

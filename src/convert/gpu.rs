@@ -11,6 +11,7 @@ mod gbm;
 mod imports;
 mod library;
 mod painter;
+mod readback;
 
 use std::fmt;
 use std::io;
@@ -20,7 +21,7 @@ use std::rc::Rc;
 
 use glow::{HasContext, NativeFramebuffer, NativeRenderbuffer};
 
-use super::blit::{Blit, BlitError, Blitter, Target};
+use super::blit::{Blit, BlitError, Blitter, Readback, Target};
 use super::cpu::{OUT_PIXEL, View};
 use crate::frame::{
     Damage, Format, Layout, Memory, Modifier, PLANES_MAX, Plane, Rect, Size, Storage, StorageId,
@@ -32,7 +33,8 @@ use crate::sys::{
 use context::{Context, Current};
 use egl::{Display, Image, ImageTargets, Place};
 use imports::Imports;
-use painter::Painter;
+use painter::{Canvas, Painter};
+use readback::Well;
 
 /// The variable of the environment that says what draws: `off`, nothing; `software`, Mesa's software
 /// renderer, which is meant for tests; anything else, the GPU.
@@ -77,6 +79,8 @@ pub struct Gpu {
     images: ImageTargets,
     painter: Painter,
     memory: TargetMemory,
+    /// Where pictures are drawn that are read back.
+    well: Option<Well>,
     // After all that was made in it.
     context: Context,
 }
@@ -86,12 +90,23 @@ pub struct Gpu {
 /// # Errors
 /// If there is none, or what is needed to use it is missing.
 pub fn open(device: Option<u64>) -> Result<Box<dyn Blitter>, BlitError> {
-    let gpu = match std::env::var(VARIABLE).as_deref() {
-        Ok("off") => return Err(BlitError::Open(format!("{VARIABLE} is off"))),
-        Ok("software") => Gpu::software(udmabuf)?,
-        _ => of_device(device)?,
-    };
-    Ok(Box::new(gpu))
+    Ok(Box::new(find(device)?))
+}
+
+/// The first GPU; see [`VARIABLE`].
+///
+/// # Errors
+/// If there is none, or what is needed to use it is missing.
+pub fn open_readback() -> Result<Box<dyn Readback>, BlitError> {
+    Ok(Box::new(find(None)?))
+}
+
+fn find(device: Option<u64>) -> Result<Gpu, BlitError> {
+    match std::env::var(VARIABLE).as_deref() {
+        Ok("off") => Err(BlitError::Open(format!("{VARIABLE} is off"))),
+        Ok("software") => Gpu::software(udmabuf),
+        _ => of_device(device),
+    }
 }
 
 fn of_device(device: Option<u64>) -> Result<Gpu, BlitError> {
@@ -161,8 +176,8 @@ impl Gpu {
         // SAFETY: what EGL finds by a name of an extension that is there is that function.
         let images = unsafe { ImageTargets::load(|name| current.find(name)) }?;
         drop(current);
-        let (slots, imports) = Default::default();
-        Ok(Self { name, slots, imports, images, painter, memory, context })
+        let (slots, imports, well) = Default::default();
+        Ok(Self { name, slots, imports, images, painter, memory, well, context })
     }
 
     /// Memory for a picture, of which nobody knows yet.
@@ -242,6 +257,34 @@ impl Gpu {
         }
     }
 
+    /// Draws what changed of the visible picture of memory that was imported.
+    fn draw(
+        &self,
+        storage: StorageId,
+        view: &View,
+        damage: &Damage,
+        canvas: Canvas,
+        _current: &Current<'_>,
+    ) -> Result<(), BlitError> {
+        let from = self.imports.get(storage, &view.layout);
+        let from = from.ok_or_else(|| broken("the memory wasn't imported"))?;
+        if !within(view.visible, view.layout.size) {
+            return Err(broken("what is to be seen isn't within the memory"));
+        }
+        let (gl, bound) = (self.painter.gl(), from.kind.target());
+        // The first last, so that its unit stays the active one.
+        for (unit, (image, texture)) in from.textures.iter().enumerate().rev() {
+            // SAFETY: the context is current, the image and its texture are alive. Binding them
+            // again makes what others wrote since the last time visible.
+            unsafe {
+                gl.active_texture(glow::TEXTURE0 + unit as u32);
+                gl.bind_texture(bound, Some(*texture));
+                (self.images.texture)(bound, image.handle());
+            }
+        }
+        self.painter.draw(from.kind, canvas, view, damage).map_err(BlitError::Draw)
+    }
+
     /// Waits for what was drawn, or gives what can be waited for.
     fn finish(&self, current: &Current<'_>) -> Blit {
         let fence = current.fence();
@@ -255,6 +298,10 @@ impl Gpu {
         unsafe { gl.finish() };
         Blit::Done
     }
+}
+
+fn broken(reason: &str) -> BlitError {
+    BlitError::Draw(reason.to_owned())
 }
 
 /// Whether a renderer of this name draws with the CPU.
@@ -278,7 +325,11 @@ impl Blitter for Gpu {
         let known = self.imports.known(storage.id, layout);
         let imported = known.unwrap_or_else(|| {
             let _current = self.context.enter()?;
-            self.imports.import(storage, layout, (self.context.display(), &self.painter))
+            self.imports.import(
+                storage,
+                layout,
+                (self.context.display(), &self.painter, &self.images),
+            )
         });
         imported.map_err(BlitError::Import)
     }
@@ -317,24 +368,11 @@ impl Blitter for Gpu {
         view: &View,
         damage: &Damage,
     ) -> Result<Blit, BlitError> {
-        let broken = |reason: &str| BlitError::Draw(reason.to_owned());
-        let to = self.slots[usize::from(slot)].as_ref();
-        let to = to.filter(|slot| slot.size == view.size());
+        let to = self.slots[usize::from(slot)].as_ref().filter(|slot| slot.size == view.size());
         let to = to.ok_or_else(|| broken("there is no target of the picture's size"))?;
-        let from = self.imports.get(storage, &view.layout);
-        let from = from.ok_or_else(|| broken("the memory wasn't imported"))?;
-        if !within(view.visible, view.layout.size) {
-            return Err(broken("what is to be seen isn't within the memory"));
-        }
+        let canvas = Canvas { framebuffer: to.framebuffer, blue_first: false };
         let current = self.context.enter().map_err(BlitError::Draw)?;
-        let bound = from.kind.target();
-        // SAFETY: the context is current, the image and its texture are alive. Binding them again
-        // makes what others wrote since the last time visible.
-        unsafe {
-            self.painter.gl().bind_texture(bound, Some(from.texture));
-            (self.images.texture)(bound, from.image.handle());
-        }
-        self.painter.draw(from.kind, to.framebuffer, view, damage).map_err(BlitError::Draw)?;
+        self.draw(storage, view, damage, canvas, &current)?;
         Ok(self.finish(&current))
     }
 

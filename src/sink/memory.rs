@@ -1,6 +1,7 @@
 //! The headless sink: each frame is read into memory of ours while the guest waits for its ack.
 
 mod pool;
+mod reading;
 
 use std::collections::VecDeque;
 use std::ops::Deref;
@@ -9,13 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::late::Late;
-use crate::convert::cpu::{self, CopyError, Readers, View};
+use crate::convert::cpu::{self, View};
 use crate::convert::cursor;
 use crate::frame::{
     BufferId, CommitId, Cursor, Damage, ImportId, Layout, Picture, Pointing, StorageId, TARGETS,
 };
 use crate::port::{Buffer, Sink, SinkEvent};
 use pool::Pool;
+use reading::Reading;
 
 const NOBODYS: &str = "the pool gives what nobody has";
 
@@ -40,6 +42,8 @@ pub struct Frame {
     pub drawn: Option<Instant>,
     /// When all of it was read.
     pub read: Instant,
+    /// By whom.
+    pub read_by: ReadBy,
     /// How many bytes were read for it: only what has changed, where the rest was known.
     pub copied: u64,
     /// How long the guest waited for its ack; `None` where nobody waits.
@@ -52,6 +56,16 @@ impl Deref for Frame {
     fn deref(&self) -> &Picture {
         &self.picture
     }
+}
+
+/// Who reads the guest's memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReadBy {
+    /// The CPU, whatever it can.
+    #[default]
+    Cpu,
+    /// The GPU, what that can't.
+    Gpu,
 }
 
 /// What happens while frames aren't taken as fast as they come.
@@ -69,7 +83,7 @@ pub enum WhenFull {
 pub struct MemorySink {
     targets: [Target; TARGETS],
     pool: Pool,
-    readers: Readers,
+    reading: Reading,
     frames: VecDeque<Frame>,
     /// How many there have been.
     number: u64,
@@ -95,6 +109,7 @@ pub struct MemorySink {
 struct Target {
     picture: Arc<Picture>,
     copied: u64,
+    read_by: ReadBy,
     read: Option<Instant>,
 }
 
@@ -119,7 +134,7 @@ impl MemorySink {
         Self {
             targets: Default::default(),
             pool: Pool::default(),
-            readers: Readers::default(),
+            reading: Reading::default(),
             frames: VecDeque::new(),
             number: 0,
             epochs: 0,
@@ -179,21 +194,12 @@ impl MemorySink {
         match self.copy_into(target, buffer, damage) {
             // The ack follows.
             Ok(bytes) => self.tell(SinkEvent::Copied { target, bytes }, WhenFull::Wait),
-            Err(error) => {
-                let reason = error.to_string();
-                self.events.push_back(SinkEvent::CopyFailed { target, reason });
-            }
+            Err(reason) => self.events.push_back(SinkEvent::CopyFailed { target, reason }),
         }
     }
 
-    fn copy_into(
-        &mut self,
-        target: u8,
-        buffer: &Buffer,
-        damage: &Damage,
-    ) -> Result<u64, CopyError> {
+    fn copy_into(&mut self, target: u8, buffer: &Buffer, damage: &Damage) -> Result<u64, String> {
         let view = view(buffer);
-        let reader = self.readers.of(&buffer.storage)?;
         let size = view.size();
         let target = &mut self.targets[usize::from(target)];
         let mut damage = *damage;
@@ -211,9 +217,10 @@ impl MemorySink {
         }
         let picture = Arc::get_mut(&mut target.picture).expect(NOBODYS);
         let stride = picture.row_length();
-        target.copied = cpu::copy(reader, &view, &damage, &mut picture.pixels, stride)?;
-        target.read = Some(Instant::now());
-        Ok(target.copied)
+        let pixels = &mut picture.pixels;
+        let (bytes, by) = self.reading.copy(&buffer.storage, &view, &damage, pixels, stride)?;
+        (target.copied, target.read_by, target.read) = (bytes, by, Some(Instant::now()));
+        Ok(bytes)
     }
 
     /// What was shown isn't any more, so that its target is the next but one: until then whoever took the frame has
@@ -291,7 +298,7 @@ impl Sink for MemorySink {
 
     fn show_copy(&mut self, commit: CommitId, target: u8, buffer: &Buffer, damage: &Damage) {
         let picture = self.picture(usize::from(target));
-        let Target { copied, read, .. } = self.targets[usize::from(target)];
+        let Target { copied, read_by, read, .. } = self.targets[usize::from(target)];
         self.number += 1;
         self.frames.push_back(Frame {
             picture,
@@ -303,6 +310,7 @@ impl Sink for MemorySink {
             damage: upright(buffer, damage),
             drawn: self.drawn.take(),
             read: read.unwrap_or_else(Instant::now),
+            read_by,
             copied,
             acked_after: None,
         });
@@ -323,7 +331,7 @@ impl Sink for MemorySink {
     }
 
     fn forget(&mut self, storage: StorageId) {
-        self.readers.forget(storage);
+        self.reading.forget(storage);
     }
 
     fn set_cursor(&mut self, shape: Option<&Cursor>) {

@@ -1,6 +1,6 @@
 //! The one check of geometry that comes from a guest, and is therefore hostile.
 
-use crate::frame::{Format, Layout, Modifier, PLANES_MAX, Rect, Size};
+use crate::frame::{Format, Layout, Modifier, PLANES_MAX, Rect, Samples, Size};
 
 /// Longest side of a buffer, in pixels.
 pub const SIDE_MAX: u32 = 16_384;
@@ -48,14 +48,10 @@ pub enum GeometryError {
     },
 }
 
-/// Bytes a pixel of a format with one plane; `None` for formats that we don't read ourselves.
+/// Bytes a pixel of a format that has each pixel by itself, in one plane; `None` for all others.
 pub fn bytes_per_pixel(format: Format) -> Option<u32> {
-    match &format.0.to_le_bytes() {
-        b"XR24" | b"AR24" | b"XB24" | b"AB24" | b"RX24" | b"RA24" | b"BX24" | b"BA24" => Some(4),
-        b"XR30" | b"AR30" | b"XB30" | b"AB30" => Some(4),
-        b"RG24" | b"BG24" => Some(3),
-        b"RG16" | b"BG16" | b"XR15" | b"AR15" => Some(2),
-        b"R8  " => Some(1),
+    match *format.samples() {
+        [Samples { bytes, across: 1, down: 1 }] => Some(bytes),
         _ => None,
     }
 }
@@ -82,19 +78,18 @@ pub fn check(layout: &Layout, visible: Rect, sizes: &[u64]) -> Result<(), Geomet
     {
         return Err(GeometryError::Visible { visible, size });
     }
-    let row = bytes_per_pixel(layout.format)
-        .filter(|_| layout.modifier == Modifier::LINEAR)
-        .map(|bytes| u64::from(bytes) * u64::from(size.width));
+    let samples = if layout.modifier == Modifier::LINEAR { layout.format.samples() } else { &[] };
     for (plane, place) in layout.planes[..count].iter().enumerate() {
-        let row = row.filter(|_| plane == 0);
         let (offset, stride) = (u64::from(place.offset), u64::from(place.stride));
-        let shortest = row.unwrap_or(1);
+        let known = samples.get(plane);
+        let shortest = known.map_or(1, |samples| samples.row(size.width));
         if stride < shortest || place.stride > STRIDE_MAX {
             return Err(GeometryError::Stride { plane, stride: place.stride, row: shortest });
         }
-        // No overflow: 2^32 + 2^20 * 2^14 + 2^16 fits into 64 bits.
-        let end =
-            row.map_or(offset + stride, |row| offset + stride * u64::from(size.height - 1) + row);
+        // No overflow: 2^32 + 2^20 * 2^14 + 2^17 fits into 64 bits.
+        let end = known.map_or(offset + stride, |samples| {
+            offset + stride * u64::from(samples.rows(size.height) - 1) + shortest
+        });
         let available = sizes.get(plane).or(sizes.first()).copied().unwrap_or(0);
         if end > available {
             return Err(GeometryError::TooSmall { plane, end, size: available });
@@ -179,7 +174,7 @@ mod tests {
     #[test]
     fn planes_are_counted_and_found() {
         let mut two = layout(4, 4, 0, 16);
-        two.format = Format(u32::from_le_bytes(*b"NV12"));
+        two.format = Format(u32::from_le_bytes(*b"NV61"));
         two.plane_count = 2;
         two.planes[1] = Plane { offset: 64, stride: 16 };
         assert_eq!(check(&two, whole(&two), &[80]), Ok(()));
@@ -193,9 +188,47 @@ mod tests {
     }
 
     #[test]
+    fn each_plane_of_a_known_format_holds_its_samples() {
+        let odd = |format, planes: &[(u32, u32)]| {
+            let mut layout = layout(5, 3, 0, 0);
+            layout.format = format;
+            layout.plane_count = planes.len() as u8;
+            for (plane, &(offset, stride)) in layout.planes.iter_mut().zip(planes) {
+                *plane = Plane { offset, stride };
+            }
+            layout
+        };
+        for (format, planes, sizes) in [
+            // Half a sample of chroma sticks out, to the right and at the bottom.
+            (Format::NV12, &[(1, 5), (16, 6)][..], &[16 + 6 + 6][..]),
+            (Format::NV12, &[(0, 8), (0, 8)], &[2 * 8 + 5, 8 + 6]),
+            (Format::P010, &[(0, 10), (30, 12)], &[30 + 12 + 12]),
+            (Format::YUYV, &[(4, 12)], &[4 + 3 * 12]),
+            (Format::RGB888, &[(0, 15)], &[3 * 15]),
+            (Format::XBGR16161616, &[(0, 40)], &[3 * 40]),
+        ] {
+            let layout = odd(format, planes);
+            assert_eq!(check(&layout, whole(&layout), sizes), Ok(()), "{format}");
+            for plane in 0..planes.len() {
+                let mut short = sizes.to_vec();
+                let last = sizes.len() - 1;
+                short[plane.min(last)] -= 1;
+                let error = check(&layout, whole(&layout), &short);
+                assert!(matches!(error, Err(GeometryError::TooSmall { .. })), "{format}");
+                let mut narrow = layout;
+                narrow.planes[plane].stride = layout.format.samples()[plane].row(5) as u32 - 1;
+                let error = check(&narrow, whole(&narrow), &[4096]);
+                assert!(
+                    matches!(error, Err(GeometryError::Stride { plane: at, .. }) if at == plane)
+                );
+            }
+        }
+    }
+
+    #[test]
     fn an_unknown_format_is_checked_as_far_as_it_can_be() {
         let mut odd = layout(100, 100, 0, 4);
-        odd.format = Format(u32::from_le_bytes(*b"P010"));
+        odd.format = Format(u32::from_le_bytes(*b"VUY0"));
         assert_eq!(try_it(odd, 4), Ok(()));
         assert!(matches!(try_it(odd, 3), Err(GeometryError::TooSmall { .. })));
         odd.planes[0].stride = 0;

@@ -2,17 +2,16 @@
 //! into real dma-bufs is what the CPU copies.
 #![cfg_attr(not(feature = "gpu"), allow(dead_code))]
 
+#[path = "gpu/guest.rs"]
+mod guest;
+
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
-use std::rc::Rc;
 
-use fanlight::convert::blit::{Blit, BlitError, Blitter, Target};
-use fanlight::convert::cpu::{self, OUT_PIXEL, Reader, View};
-use fanlight::frame::{
-    CommitId, DAMAGE_MAX, Damage, Format, Layout, Modifier, PLANES_MAX, Plane, Rect, Size, Storage,
-    Transform,
-};
-use fanlight::port::{Buffer, Sink, SinkEvent, next_buffer_id};
+use fanlight::convert::blit::{Blit, BlitError, Blitter, Readback, Target};
+use fanlight::convert::cpu::OUT_PIXEL;
+use fanlight::frame::{CommitId, Damage, Format, Layout, Modifier, Plane, Size, Transform};
+use fanlight::port::{Sink, SinkEvent};
 use fanlight::sink::wayland::{Means, OpenBlitter, WaylandSink, WindowOptions};
 use fanlight::sys::{self, Mapping, OwnMapping, ReadAccess, WriteAccess};
 use fanlight_stage::child::Output;
@@ -28,15 +27,8 @@ use crate::compositor::surfaces::{Attached, Pixels};
 use crate::compositor::{Compositor, PATIENCE, Script};
 use crate::stale::say;
 use crate::stills::{bus, same, soon};
+use guest::{BEFORE, CROP, Guest, SIZE, WHOLE, damages, guests};
 
-const SIZE: Size = Size { width: 70, height: 40 };
-const WHOLE: Rect = Rect { x: 0, y: 0, width: 70, height: 40 };
-const CROP: Rect = Rect { x: 5, y: 3, width: 41, height: 29 };
-const STRIDE: u32 = 512;
-const FORMATS: [Format; 5] =
-    [Format::XRGB8888, Format::ARGB8888, Format::XBGR8888, Format::ABGR8888, Format::RGB565];
-/// What is in a target before anything is drawn.
-const BEFORE: u8 = 0x40;
 /// A node on which memory can be made without a GPU: the other kind of node lends none.
 const NODE: &str = "/dev/dri/card0";
 /// What a viewer's environment must have for its copies to be drawn.
@@ -61,6 +53,16 @@ fn software(_: Option<u64>) -> std::result::Result<Box<dyn Blitter>, BlitError> 
 }
 
 #[cfg(feature = "gpu")]
+fn software_readback() -> std::result::Result<Box<dyn Readback>, BlitError> {
+    Ok(Box::new(fanlight::convert::gpu::Gpu::software(udmabuf)?))
+}
+
+#[cfg(not(feature = "gpu"))]
+fn software_readback() -> std::result::Result<Box<dyn Readback>, BlitError> {
+    fanlight::convert::blit::readback()
+}
+
+#[cfg(feature = "gpu")]
 fn of_node(node: &Path) -> std::result::Result<Box<dyn Blitter>, BlitError> {
     use fanlight::convert::gpu::{Gpu, Renderer};
     Ok(Box::new(Gpu::of_node(node, Renderer::Any)?))
@@ -74,67 +76,6 @@ fn software(device: Option<u64>) -> std::result::Result<Box<dyn Blitter>, BlitEr
 #[cfg(not(feature = "gpu"))]
 fn of_node(_: &Path) -> std::result::Result<Box<dyn Blitter>, BlitError> {
     fanlight::convert::blit::gpu(None)
-}
-
-/// A guest's picture of noise in a udmabuf.
-struct Guest {
-    storage: Rc<Storage>,
-    view: View,
-}
-
-impl Guest {
-    fn new(format: Format, visible: Rect, transform: Transform) -> Result<Self> {
-        let offset = 4096;
-        let bytes = sys::page_align(u64::from(offset + STRIDE * SIZE.height));
-        let memory = sys::own_memfd("guest", bytes).map_err(say)?;
-        let mut seed = 0x2545_f491_u32;
-        for byte in OwnMapping::new(&memory, bytes).map_err(say)?.bytes_mut() {
-            seed = seed.wrapping_mul(0x0019_660d).wrapping_add(0x3c6e_f35f);
-            *byte = (seed >> 24) as u8;
-        }
-        let dmabuf = sys::create_udmabuf(memory.as_fd(), 0, bytes).map_err(say)?;
-        let storage = sys::storage(vec![dmabuf], sys::classify).map_err(say)?;
-        let mut planes = [Plane::default(); PLANES_MAX];
-        planes[0] = Plane { offset, stride: STRIDE };
-        let modifier = Modifier::LINEAR;
-        let layout = Layout { size: SIZE, format, modifier, planes, plane_count: 1 };
-        Ok(Self { storage: Rc::new(storage), view: View { layout, visible, transform } })
-    }
-
-    fn buffer(&self) -> Buffer {
-        let View { layout, visible, transform } = self.view;
-        let storage = Rc::clone(&self.storage);
-        Buffer { id: next_buffer_id(), storage, layout, visible, transform }
-    }
-
-    /// What the CPU copies of it, over what is there before.
-    fn copied(&self, damage: &Damage) -> Result<Vec<u8>> {
-        let Size { width, height } = self.view.size();
-        let row = width as usize * OUT_PIXEL;
-        let mut out = vec![BEFORE; row * height as usize];
-        let reader = Reader::open(&self.storage).map_err(say)?;
-        cpu::copy(&reader, &self.view, damage, &mut out, row).map_err(say)?;
-        Ok(out)
-    }
-
-    /// Fails unless `drawn` has the colours that the CPU copies.
-    fn compare(&self, damage: &Damage, drawn: &[u8]) -> Result<()> {
-        // Widening five bits rounds there and repeats bits here.
-        let most = u8::from(self.view.layout.format == Format::RGB565);
-        let copied = self.copied(damage)?;
-        let (copied, drawn) = (copied.as_chunks::<4>().0, drawn.as_chunks::<4>().0);
-        let near = |a: &[u8; 4], b: &[u8; 4]| (0..3).all(|c| a[c].abs_diff(b[c]) <= most);
-        if copied.len() != drawn.len() {
-            return Err(Error::new(format!("{} pixels, not {}", drawn.len(), copied.len())));
-        }
-        match copied.iter().zip(drawn).position(|(a, b)| !near(a, b)) {
-            None => Ok(()),
-            Some(at) => Err(Error::new(format!(
-                "pixel {at} is {:?}, not {:?}: {:?}, {damage:?}",
-                drawn[at], copied[at], self.view
-            ))),
-        }
-    }
 }
 
 /// The rows of a dma-buf, without what is between them.
@@ -169,34 +110,50 @@ fn await_readable(fd: BorrowedFd<'_>) -> Result<()> {
     }
 }
 
-fn damages() -> [Damage; 2] {
-    let mut rects = [Rect::default(); DAMAGE_MAX];
-    rects[0] = Rect { x: 7, y: 4, width: 9, height: 5 };
-    rects[1] = Rect { x: 30, y: 20, width: 500, height: 3 };
-    [Damage::Whole, Damage::Rects { rects, count: 2 }]
+/// Draws all of them, and compares.
+fn draw_all(gpu: &mut dyn Blitter) -> Result<()> {
+    for guest in guests(|guest| gpu.import(&guest.storage, &guest.view.layout))? {
+        let size = guest.view.size();
+        gpu.import(&guest.storage, &guest.view.layout).map_err(say)?;
+        let target = gpu.target(0, size, &[Modifier::LINEAR]).map_err(say)?;
+        for damage in damages() {
+            fill(&target)?;
+            let blit = gpu.blit(0, guest.storage.id, &guest.view, &damage);
+            if let Blit::When(fence) = blit.map_err(say)? {
+                await_readable(fence.as_fd())?;
+            }
+            let drawn = pixels_of(&target.fds[0], size, target.layout.planes[0])?;
+            guest.compare(&damage, &drawn)?;
+        }
+        gpu.forget(guest.storage.id);
+    }
+    Ok(())
 }
 
-/// Draws every format, crop and flip, and compares.
-fn draw_all(gpu: &mut dyn Blitter) -> Result<()> {
-    for format in FORMATS {
-        for visible in [WHOLE, CROP] {
-            for transform in [Transform::Normal, Transform::Flipped] {
-                let guest = Guest::new(format, visible, transform)?;
-                let size = guest.view.size();
-                gpu.import(&guest.storage, &guest.view.layout).map_err(say)?;
-                let target = gpu.target(0, size, &[Modifier::LINEAR]).map_err(say)?;
-                for damage in damages() {
-                    fill(&target)?;
-                    let blit = gpu.blit(0, guest.storage.id, &guest.view, &damage);
-                    if let Blit::When(fence) = blit.map_err(say)? {
-                        await_readable(fence.as_fd())?;
-                    }
-                    let drawn = pixels_of(&target.fds[0], size, target.layout.planes[0])?;
-                    guest.compare(&damage, &drawn)?;
-                }
-                gpu.forget(guest.storage.id);
-            }
+/// Reads a guest's picture back over what is there before.
+fn read(
+    gpu: &mut dyn Readback,
+    guest: &Guest,
+    damage: &Damage,
+) -> std::result::Result<Vec<u8>, BlitError> {
+    let Size { width, height } = guest.view.size();
+    let row = width as usize * OUT_PIXEL;
+    let mut out = vec![BEFORE; row * height as usize];
+    gpu.read(&guest.storage, &guest.view, damage, &mut out, row)?;
+    Ok(out)
+}
+
+/// Out of udmabufs into memory of ours.
+pub(crate) fn read_back() -> Result<()> {
+    let mut gpu = match software_readback() {
+        Ok(gpu) => gpu,
+        Err(reason) => return skip("gpu_reads_udmabufs_back_as_the_cpu_copies_them", &reason),
+    };
+    for guest in guests(|guest| read(&mut *gpu, guest, &Damage::Whole).map(|_| ()))? {
+        for damage in damages() {
+            guest.compare(&damage, &read(&mut *gpu, &guest, &damage).map_err(say)?)?;
         }
+        gpu.forget(guest.storage.id);
     }
     Ok(())
 }

@@ -9,18 +9,56 @@ use rustix::fs::fstat;
 
 use crate::tape::Tape;
 
-/// A format, by its first letter or else as a number.
+/// A format, by a letter or else as a number.
 pub fn format(tape: &mut Tape<'_>) -> Format {
-    let fourcc = |name: &[u8; 4]| Format(u32::from_le_bytes(*name));
-    match tape.op(b"xabcgrn#") {
-        Some(b'x') | None => Format::XRGB8888,
-        Some(b'a') => Format::ARGB8888,
-        Some(b'b') => Format::XBGR8888,
-        Some(b'c') => Format::ABGR8888,
-        Some(b'g') => Format::RGB565,
-        Some(b'r') => fourcc(b"RG24"),
-        Some(b'n') => fourcc(b"NV12"),
-        Some(_) => Format(tape.number()),
+    const LETTERS: &[u8] = b"xabcgrn#dehijklmopqstuyz";
+    let letter = tape.op(LETTERS).unwrap_or(b'x');
+    FORMATS
+        .iter()
+        .find(|(known, _)| *known == letter)
+        .map_or_else(|| Format(tape.number()), |(_, format)| *format)
+}
+
+const FORMATS: [(u8, Format); 23] = [
+    (b'x', Format::XRGB8888),
+    (b'a', Format::ARGB8888),
+    (b'b', Format::XBGR8888),
+    (b'c', Format::ABGR8888),
+    (b'g', Format::RGB565),
+    (b'r', Format::RGB888),
+    (b'n', Format::NV12),
+    (b'd', Format::RGBX8888),
+    (b'e', Format::RGBA8888),
+    (b'h', Format::BGRX8888),
+    (b'i', Format::BGRA8888),
+    (b'j', Format::BGR888),
+    (b'k', Format::XRGB2101010),
+    (b'l', Format::ARGB2101010),
+    (b'm', Format::XBGR2101010),
+    (b'o', Format::ABGR2101010),
+    (b'q', Format::XRGB16161616),
+    (b's', Format::ARGB16161616),
+    (b't', Format::XBGR16161616),
+    (b'u', Format::ABGR16161616),
+    (b'p', Format::P010),
+    (b'y', Format::YUYV),
+    (b'z', Format(u32::from_le_bytes(*b"R8  "))),
+];
+
+/// How many bytes so many pixels beside each other take in a plane, and in how many rows they share
+/// them; said once more, pixel by pixel. `None` for planes that we don't read ourselves.
+fn row_and_share(format: Format, plane: usize, width: u32) -> Option<(u128, u32)> {
+    let halves = u128::from(width / 2 + width % 2);
+    let width = u128::from(width);
+    match (&format.0.to_le_bytes(), plane) {
+        (b"NV12", 0) => Some((width, 1)),
+        (b"NV12", 1) => Some((halves * 2, 2)),
+        (b"P010", 0) => Some((width * 2, 1)),
+        (b"P010", 1) => Some((halves * 4, 2)),
+        (b"YUYV", 0) => Some((halves * 4, 1)),
+        (b"XR48" | b"AR48" | b"XB48" | b"AB48", 0) => Some((width * 8, 1)),
+        (_, 0) => bytes_per_pixel(format).map(|bytes| (width * u128::from(bytes), 1)),
+        _ => None,
     }
 }
 
@@ -62,13 +100,12 @@ fn is_safe(layout: &Layout, visible: Rect, sizes: &[u64]) -> bool {
     }
     (0..count).all(|i| {
         let Plane { offset, stride } = layout.planes[i];
-        let pixel = match bytes_per_pixel(layout.format) {
-            Some(bytes) if i == 0 && layout.modifier == Modifier::LINEAR => bytes,
-            _ => 0,
-        };
-        let row = u128::from(pixel) * u128::from(width);
+        let known = row_and_share(layout.format, i, width);
         // Of what we can't read ourselves it is the first row that has to be there.
-        let (rows, row) = if pixel == 0 { (1, u128::from(stride)) } else { (height, row) };
+        let (row, rows) = match known.filter(|_| layout.modifier == Modifier::LINEAR) {
+            Some((row, share)) => (row, height / share + u32::from(height % share > 0)),
+            None => (u128::from(stride), 1),
+        };
         let size = if i < sizes.len() { sizes[i] } else { sizes.first().copied().unwrap_or(0) };
         (1..=STRIDE_MAX).contains(&stride)
             && row <= u128::from(stride)

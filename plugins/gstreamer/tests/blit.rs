@@ -174,7 +174,7 @@ fn memory_that_the_gpu_cannot_make_so_is_made_linear() {
 fn formats_that_the_cpu_does_not_know_are_drawn() {
     let _turn = gpu::begin(Orders::default());
     let mut guest = Guest::new().with(1);
-    let format = Format(u32::from_le_bytes(*b"XR30"));
+    let format = Format(u32::from_le_bytes(*b"AR12"));
     let deep = guest.add_laid_out(Layout { format, ..guest.layout(0) });
     let mut harness = harness(&guest, "video/x-raw,format=BGRx");
     harness.play();

@@ -28,7 +28,7 @@ fn mesa_in_software_copies_a_format_that_the_cpu_does_not_know() {
     gstfanlight::classify_with(guest::classify_as_gpus);
     gstfanlight::blit_with(software);
     let mut guest = Guest::new().with(1);
-    let format = Format(u32::from_le_bytes(*b"XR30"));
+    let format = Format(u32::from_le_bytes(*b"AR12"));
     let deep = guest.add_laid_out(Layout { format, ..guest.layout(0) });
     let element = format!("fanlightsrc uri={} ack-deadline=1000", guest.uri());
     let mut harness = Harness::new_parse(&element);
@@ -36,7 +36,7 @@ fn mesa_in_software_copies_a_format_that_the_cpu_does_not_know() {
     harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
     harness.set_sink_caps_str("video/x-raw,format=BGRx");
     harness.play();
-    // Both are the same grey in ten bits as in eight.
+    // Both are the same grey in four bits as in eight.
     for grey in [0x55, 0xaa, 0x55, 0xaa] {
         guest.paint(deep, grey);
         let frame = guest.show(deep);

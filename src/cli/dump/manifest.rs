@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::exit::Failure;
 use super::super::whole::unwritable;
-use crate::capture::{Frame, Hash};
+use crate::capture::{Frame, Hash, ReadBy};
 use crate::frame::Damage;
 
 /// Where the lines go.
@@ -90,7 +90,10 @@ pub(super) fn line(
         "format": frame.layout.format.to_string(),
         "modifier": frame.layout.modifier.to_string(),
         "damage": damage,
-        "read": "cpu",
+        "read": match frame.read_by {
+            ReadBy::Cpu => "cpu",
+            ReadBy::Gpu => "gpu",
+        },
         "bytes_read": frame.copied,
         "ack_us": frame.acked_after.map(micros),
         "sha256": hash.map(|hash| hash.to_string()),

@@ -1,5 +1,7 @@
+mod formats;
+
 use super::*;
-use crate::frame::Plane;
+use crate::frame::{Plane, Storage};
 use crate::sys::{OwnMapping, classify, own_memfd, storage};
 
 const STRIDE: u32 = 64;
@@ -134,7 +136,10 @@ fn what_the_cpu_cannot_read_is_named() {
     let error = copy(&reader, &view, &Damage::Whole, &mut out, 64).unwrap_err();
     assert!(error.to_string().contains("0x0100000000000002"), "{error}");
     view.layout.modifier = Modifier::LINEAR;
-    view.layout.format = Format(u32::from_le_bytes(*b"NV12"));
+    view.layout.format = Format(u32::from_le_bytes(*b"YU12"));
     let error = copy(&reader, &view, &Damage::Whole, &mut out, 64).unwrap_err();
-    assert!(error.to_string().contains("NV12"), "{error}");
+    assert_eq!(error.to_string(), "the CPU can't read pixels of format YU12");
+    view.layout.format = Format::NV12;
+    let error = copy(&reader, &view, &Damage::Whole, &mut out, 64).unwrap_err();
+    assert_eq!(error.to_string(), "the CPU can't read pixels of format NV12 in 1 planes");
 }

@@ -21,6 +21,11 @@ const LINUX_DMA_BUF: u32 = 0x3270;
 const WIDTH: isize = 0x3057;
 const HEIGHT: isize = 0x3056;
 const FOURCC: isize = 0x3271;
+/// What luma and chroma are, where the driver makes colours of them: as the CPU has it.
+const YUV_HINTS: [isize; 4] = [
+    0x327b, 0x327f, // EGL_YUV_COLOR_SPACE_HINT_EXT: EGL_ITU_REC601_EXT.
+    0x327c, 0x3283, // EGL_SAMPLE_RANGE_HINT_EXT: EGL_YUV_NARROW_RANGE_EXT.
+];
 
 /// The attributes of a plane: fd, offset, stride, and the halves of the modifier.
 const PLANES: [[isize; 5]; 4] = [
@@ -227,6 +232,9 @@ fn attributes<'a>(
     let Layout { size, format, modifier, planes, plane_count } = layout;
     let mut list = vec![WIDTH, size.width as isize, HEIGHT, size.height as isize];
     list.extend([FOURCC, format.0 as isize]);
+    if format.is_yuv() {
+        list.extend(YUV_HINTS);
+    }
     let places = planes.iter().zip(&PLANES).take(usize::from(*plane_count));
     for (index, (plane, [fd, offset, stride, low, high])) in places.enumerate() {
         list.extend([*fd, fd_of(index).as_fd().as_raw_fd() as isize]);
@@ -331,5 +339,8 @@ mod tests {
         assert_eq!(said(&layout, false), plain);
         layout.modifier = Modifier::INVALID;
         assert_eq!(said(&layout, true), plain);
+        layout.format = Format::NV12;
+        let hints = [0x327b, 0x327f, 0x327c, 0x3283];
+        assert_eq!(said(&layout, true)[6..10], hints);
     }
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::ptr::NonNull;
 use std::sync::OnceLock;
 
+use super::imports::named;
 use super::library::{self, functions};
 use crate::convert::blit::Target;
 use crate::frame::{Format, Layout, Modifier, PLANES_MAX, Plane, Size};
@@ -186,8 +187,10 @@ impl Device {
                 return Buffer { gbm, buffer }.export(size, Some(modifier));
             }
         }
+        let taken = named(modifiers.iter().copied());
         Err(format!(
-            "libgbm makes none of {width}x{height} pixels of {} that the compositor takes",
+            "libgbm makes none of {width}x{height} pixels of {} with a modifier that the compositor \
+             takes ({taken})",
             Format::XRGB8888
         ))
     }

@@ -5,23 +5,28 @@ use std::rc::Rc;
 
 use glow::{HasContext, NativeTexture};
 
-use super::egl::{Display, Image};
+use super::egl::{Display, Image, ImageTargets};
 use super::painter::{Kind, Painter};
-use crate::frame::{Layout, Memory, Modifier, PLANES_MAX, Storage, StorageId};
+use crate::frame::{Format, Layout, Memory, Modifier, PLANES_MAX, Plane, Size, Storage, StorageId};
 use crate::sys::{plane_fd, plane_size};
 
 /// Storages and layouts that are known at once; past that the oldest is imported again.
 const IMPORTS_MAX: usize = 16;
 /// Rows that aren't a multiple of this long are refused by some GPUs, and misread by others.
 const STRIDE_ALIGN: u32 = 256;
+/// Modifiers that are named to the user.
+const NAMED_MAX: usize = 4;
 
 /// Memory that can be drawn from.
 #[derive(Debug)]
 pub(super) struct Imported {
-    pub(super) image: Image,
-    pub(super) texture: NativeTexture,
+    /// One, or where we take planes apart ourselves one for each.
+    pub(super) textures: Vec<(Image, NativeTexture)>,
     pub(super) kind: Kind,
 }
+
+/// What imports: a driver's display, what draws with it, and how it makes textures.
+type Driver<'a> = (&'a Rc<Display>, &'a Painter, &'a ImageTargets);
 
 #[derive(Debug)]
 struct Entry {
@@ -49,15 +54,15 @@ impl Imports {
         &mut self,
         storage: &Storage,
         layout: &Layout,
-        (display, painter): (&Rc<Display>, &Painter),
+        driver: Driver<'_>,
     ) -> Result<(), Rc<str>> {
         let memory = storage.fds.first().ok_or("it has no fd")?;
         let memory = memory.try_clone().map_err(|error| error.to_string())?;
-        let imported = import(storage, layout, display, painter).map_err(Rc::from);
+        let imported = import(storage, layout, driver).map_err(Rc::from);
         let answer = imported.as_ref().map(|_| ()).map_err(Clone::clone);
         if self.0.len() == IMPORTS_MAX {
             let oldest = self.0.remove(0);
-            drop_texture(&oldest, painter);
+            drop_textures(&oldest, driver.1);
         }
         let (storage, layout) = (storage.id, *layout);
         self.0.push(Entry { storage, layout, _memory: memory, imported });
@@ -76,7 +81,7 @@ impl Imports {
     /// Drops what is `storage`'s. The painter's context is current.
     pub(super) fn forget(&mut self, storage: StorageId, painter: &Painter) {
         for entry in self.0.extract_if(.., |entry| entry.storage == storage) {
-            drop_texture(&entry, painter);
+            drop_textures(&entry, painter);
         }
     }
 
@@ -85,47 +90,122 @@ impl Imports {
     }
 }
 
-fn drop_texture(entry: &Entry, painter: &Painter) {
+fn drop_textures(entry: &Entry, painter: &Painter) {
     if let Ok(imported) = &entry.imported {
-        // SAFETY: the context is current, as the callers have been asked for, and the texture its.
-        unsafe { painter.gl().delete_texture(imported.texture) };
+        delete(&imported.textures, painter);
     }
 }
 
-fn import(
-    storage: &Storage,
-    layout: &Layout,
-    display: &Rc<Display>,
-    painter: &Painter,
-) -> Result<Imported, String> {
+fn delete(textures: &[(Image, NativeTexture)], painter: &Painter) {
+    for (_, texture) in textures {
+        // SAFETY: the context is current, as all callers have been asked for, and the texture its.
+        unsafe { painter.gl().delete_texture(*texture) };
+    }
+}
+
+fn import(storage: &Storage, layout: &Layout, driver: Driver<'_>) -> Result<Imported, String> {
+    let (display, painter, _) = driver;
     check(storage, layout, painter.edge_max())?;
-    let kind = kind(display, layout)?;
+    if let Some((kind, parts)) = apart(layout)
+        && parts.iter().all(|(_, part)| how(display, part) == Ok(Kind::Plain))
+        && let Ok(imported) = import_parts(storage, kind, &parts, driver)
+    {
+        return Ok(imported);
+    }
+    let kind = how(display, layout)?;
     if !painter.draws(kind) {
         return Err(format!("its driver can't draw from memory of format {}", layout.format));
     }
-    let image = display.image(layout, |plane| plane_fd(storage, plane))?;
-    Ok(Imported { image, texture: painter.texture(kind)?, kind })
+    import_parts(storage, kind, &[(0, *layout)], driver)
+}
+
+/// Imports each part as a texture; its planes are the storage's from the number on that stands before it.
+fn import_parts(
+    storage: &Storage,
+    kind: Kind,
+    parts: &[(usize, Layout)],
+    (display, painter, targets): Driver<'_>,
+) -> Result<Imported, String> {
+    let image = |(first, part): &(usize, Layout)| {
+        display.image(part, |plane| plane_fd(storage, first + plane))
+    };
+    // All of them first: unlike textures they go by themselves.
+    let images = parts.iter().map(image).collect::<Result<Vec<_>, String>>()?;
+    let mut textures = Vec::with_capacity(parts.len());
+    for (image, (_, part)) in images.into_iter().zip(parts) {
+        let texture = painter.texture(kind)?;
+        // SAFETY: the context is current, as `Imports::import` asks for, the image is alive, and the
+        // texture is bound to its target.
+        let error = unsafe {
+            (targets.texture)(kind.target(), image.handle());
+            painter.gl().get_error()
+        };
+        textures.push((image, texture));
+        if error != glow::NO_ERROR {
+            delete(&textures, painter);
+            let format = part.format;
+            return Err(format!("its driver makes no texture of {format} (error {error:#x})"));
+        }
+    }
+    Ok(Imported { textures, kind })
+}
+
+/// What memory of luma and chroma consists of, if that can be drawn from as if it were colours: then
+/// it is our arithmetic that makes colours of it, the same as the CPU's, and not the driver's.
+fn apart(layout: &Layout) -> Option<(Kind, Vec<(usize, Layout)>)> {
+    // How a driver had it in mind it knows of the whole only.
+    if layout.modifier == Modifier::INVALID {
+        return None;
+    }
+    let fourcc = |name: &[u8; 4]| Format(u32::from_le_bytes(*name));
+    let Size { width, height } = layout.size;
+    let halves = Size { width: width.div_ceil(2), height: height.div_ceil(2) };
+    let part = |plane: usize, format: Format, size: Size| {
+        let mut planes = [Plane::default(); PLANES_MAX];
+        planes[0] = layout.planes[plane];
+        (plane, Layout { size, format, planes, plane_count: 1, ..*layout })
+    };
+    // One and two channels, as DRM calls them.
+    let two = |luma, chroma| vec![part(0, luma, layout.size), part(1, chroma, halves)];
+    Some(match (layout.format, layout.plane_count) {
+        (Format::NV12, 2) => (Kind::Planes { deep: false }, two(fourcc(b"R8  "), fourcc(b"GR88"))),
+        (Format::P010, 2) => (Kind::Planes { deep: true }, two(fourcc(b"R16 "), fourcc(b"GR32"))),
+        (Format::YUYV, 1) => {
+            let pairs = Size { width: halves.width, height };
+            (Kind::Yuyv, vec![part(0, Format::ABGR8888, pairs)])
+        }
+        _ => return None,
+    })
 }
 
 /// How the driver reads such memory, if it does.
-fn kind(display: &Display, layout: &Layout) -> Result<Kind, String> {
+fn how(display: &Display, layout: &Layout) -> Result<Kind, String> {
     let Layout { format, modifier, .. } = *layout;
     let Some(known) = display.modifiers(format) else {
         // A driver that knows no modifiers; it says itself what it doesn't take.
         let plain = matches!(modifier, Modifier::LINEAR | Modifier::INVALID);
-        return if plain { Ok(Kind::Plain) } else { Err(unknown(layout)) };
+        let kind = if format.is_yuv() { Kind::External } else { Kind::Plain };
+        return if plain { Ok(kind) } else { Err(unknown(layout, &[])) };
     };
     let external = if modifier == Modifier::INVALID {
         !known.is_empty() && known.iter().all(|(_, external)| *external)
     } else {
         let found = known.iter().find(|(known, _)| *known == modifier);
-        found.ok_or_else(|| unknown(layout))?.1
+        found.ok_or_else(|| unknown(layout, &known))?.1
     };
     Ok(if external { Kind::External } else { Kind::Plain })
 }
 
-fn unknown(layout: &Layout) -> String {
-    format!("its driver knows no {} with modifier {}", layout.format, layout.modifier)
+fn unknown(layout: &Layout, known: &[(Modifier, bool)]) -> String {
+    let Layout { format, modifier, .. } = layout;
+    let known = named(known.iter().map(|(modifier, _)| *modifier));
+    format!("its driver knows no {format} with modifier {modifier}, but with {known}")
+}
+
+/// The first few of them, for the user.
+pub(super) fn named(modifiers: impl Iterator<Item = Modifier>) -> String {
+    let names: Vec<_> = modifiers.take(NAMED_MAX).map(|modifier| modifier.to_string()).collect();
+    if names.is_empty() { "none".to_owned() } else { names.join(", ") }
 }
 
 /// Whatever a driver might believe unseen.
@@ -133,7 +213,7 @@ pub(super) fn check(storage: &Storage, layout: &Layout, edge_max: u32) -> Result
     if !matches!(storage.memory, Memory::DmaBuf { .. }) || storage.fds.is_empty() {
         return Err("it is no dma-buf".to_owned());
     }
-    let Layout { size, modifier, planes, plane_count, .. } = layout;
+    let Layout { size, format, modifier, planes, plane_count } = layout;
     let (width, height) = (size.width, size.height);
     if ![width, height].iter().all(|side| (1..=edge_max).contains(side)) {
         return Err(format!(
@@ -153,8 +233,10 @@ pub(super) fn check(storage: &Storage, layout: &Layout, edge_max: u32) -> Result
             ));
         }
         let size = plane_size(storage, index).map_err(|_| format!("plane {index} has no size"))?;
-        // How many rows the others have is the format's matter, which the driver knows.
-        let rows = if index == 0 { height } else { 1 };
+        // How many rows others have of formats that we don't know is the driver's matter.
+        let samples = format.samples().get(index);
+        let rows =
+            samples.map_or(if index == 0 { height } else { 1 }, |samples| samples.rows(height));
         let end = u64::from(plane.offset) + u64::from(plane.stride) * u64::from(rows);
         if plane.stride == 0 || end > size {
             return Err(format!("plane {index} ends at byte {end} of memory that has {size}"));

@@ -5,32 +5,68 @@ use std::ffi::{CStr, c_void};
 use glow::{HasContext, NativeFramebuffer, NativeProgram, NativeTexture, NativeUniformLocation};
 
 use crate::convert::cpu::{View, visible_damage};
-use crate::frame::{Damage, Transform};
+use crate::frame::{Damage, Size, Transform};
 
 const TEXTURE_EXTERNAL: u32 = 0x8d65;
 const EXTERNAL_SHADERS: &str = "GL_OES_EGL_image_external_essl3";
 
 const COVER: &str = include_str!("../../../shaders/cover.vert");
-const UPRIGHT: &str = include_str!("../../../shaders/upright.frag");
-const UPRIGHT_EXTERNAL: &str = include_str!("../../../shaders/upright_external.frag");
 
-/// How a texture is sampled.
+/// A fragment shader: where a pixel comes from, what that needs, and where it goes.
+macro_rules! fragment {
+    ($($file:literal),+) => {
+        concat!(
+            $(include_str!(concat!("../../../shaders/", $file)),)+
+            include_str!("../../../shaders/upright.glsl"),
+        )
+    };
+}
+
+const PLAIN: &str = fragment!("plain.frag");
+const EXTERNAL: &str = fragment!("external.frag");
+const PLANES: &str = fragment!("planes.frag", "bt601.glsl");
+const YUYV: &str = fragment!("yuyv.frag", "bt601.glsl");
+
+/// The textures of each program, by texture unit.
+const TEXTURES: [&str; 2] = ["memory", "chroma"];
+
+/// How textures are sampled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// As red, green and blue.
     Plain,
     /// As the driver turns it into them.
     External,
+    /// As luma, and a second one as chroma for each two by two pixels.
+    Planes {
+        /// Of sixteen bits each, of which the upper ones count.
+        deep: bool,
+    },
+    /// As luma and chroma of two pixels beside each other.
+    Yuyv,
 }
 
 impl Kind {
-    /// What it is bound to.
+    /// What they are bound to.
     pub(super) fn target(self) -> u32 {
         match self {
-            Self::Plain => glow::TEXTURE_2D,
             Self::External => TEXTURE_EXTERNAL,
+            Self::Plain | Self::Planes { .. } | Self::Yuyv => glow::TEXTURE_2D,
         }
     }
+
+    /// How many levels of eight bits the largest sample is.
+    fn levels(self) -> f32 {
+        if self == (Self::Planes { deep: true }) { 65_535.0 / 256.0 } else { 255.0 }
+    }
+}
+
+/// What is drawn into.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Canvas {
+    pub(super) framebuffer: NativeFramebuffer,
+    /// Whether blue goes where OpenGL has red.
+    pub(super) blue_first: bool,
 }
 
 /// The shaders, linked.
@@ -39,6 +75,9 @@ struct Program {
     program: NativeProgram,
     first: Option<NativeUniformLocation>,
     down: Option<NativeUniformLocation>,
+    blue_first: Option<NativeUniformLocation>,
+    size: Option<NativeUniformLocation>,
+    levels: Option<NativeUniformLocation>,
 }
 
 /// Functions of OpenGL ES, and our programs. All of its calls need its context to be current.
@@ -47,6 +86,8 @@ pub(super) struct Painter {
     gl: glow::Context,
     plain: Program,
     external: Option<Program>,
+    planes: Program,
+    yuyv: Program,
     edge_max: u32,
 }
 
@@ -56,16 +97,16 @@ impl Painter {
         // SAFETY: `find` gives functions of OpenGL ES by their names, or null.
         let gl =
             unsafe { glow::Context::from_loader_function_cstr(|name| find(name).cast_const()) };
-        let plain = Program::link(&gl, UPRIGHT)?;
+        let plain = Program::link(&gl, PLAIN)?;
         let has_external = gl.supported_extensions().contains(EXTERNAL_SHADERS);
-        let external =
-            if has_external { Some(Program::link(&gl, UPRIGHT_EXTERNAL)?) } else { None };
+        let external = if has_external { Some(Program::link(&gl, EXTERNAL)?) } else { None };
+        let (planes, yuyv) = (Program::link(&gl, PLANES)?, Program::link(&gl, YUYV)?);
         let longest = |of: u32| {
             // SAFETY: a context is current; both are single numbers.
             u32::try_from(unsafe { gl.get_parameter_i32(of) }).unwrap_or(0)
         };
         let edge_max = longest(glow::MAX_TEXTURE_SIZE).min(longest(glow::MAX_RENDERBUFFER_SIZE));
-        Ok(Self { gl, plain, external, edge_max })
+        Ok(Self { gl, plain, external, planes, yuyv, edge_max })
     }
 
     pub(super) fn gl(&self) -> &glow::Context {
@@ -85,7 +126,7 @@ impl Painter {
 
     /// Whether it can draw from such a texture.
     pub(super) fn draws(&self, kind: Kind) -> bool {
-        kind == Kind::Plain || self.external.is_some()
+        kind != Kind::External || self.external.is_some()
     }
 
     /// A texture without content, whose pixels are taken as they are.
@@ -107,18 +148,20 @@ impl Painter {
         }
     }
 
-    /// Draws what changed of the visible picture into `framebuffer`, which has the picture's size
-    /// and becomes complete before it is flushed. The texture is bound to its kind's target.
+    /// Draws what changed of the visible picture into a framebuffer that has the picture's size and
+    /// becomes complete before it is flushed. The textures are bound to their kind's target.
     pub(super) fn draw(
         &self,
         kind: Kind,
-        framebuffer: NativeFramebuffer,
+        canvas: Canvas,
         view: &View,
         damage: &Damage,
     ) -> Result<(), String> {
         let (gl, size) = (&self.gl, view.size());
         let program = match kind {
             Kind::Plain => &self.plain,
+            Kind::Planes { .. } => &self.planes,
+            Kind::Yuyv => &self.yuyv,
             Kind::External => {
                 self.external.as_ref().ok_or("its driver can't draw from such memory")?
             }
@@ -131,13 +174,17 @@ impl Painter {
         // SAFETY: as above; program and framebuffer are this context's, and the shader reads no
         // buffers. Pixels past the texture's edge would be zeros.
         let error = unsafe {
-            gl.bind_framebuffer(glow::FRAMEBUFFER, Some(framebuffer));
+            gl.bind_framebuffer(glow::FRAMEBUFFER, Some(canvas.framebuffer));
             gl.viewport(0, 0, int(size.width), int(size.height));
             gl.disable(glow::DITHER);
             gl.enable(glow::SCISSOR_TEST);
             gl.use_program(Some(program.program));
             gl.uniform_2_i32(program.first.as_ref(), int(view.visible.x), int(first));
             gl.uniform_1_i32(program.down.as_ref(), down);
+            gl.uniform_1_i32(program.blue_first.as_ref(), canvas.blue_first.into());
+            let Size { width, height } = view.layout.size;
+            gl.uniform_2_f32(program.size.as_ref(), width as f32, height as f32);
+            gl.uniform_1_f32(program.levels.as_ref(), kind.levels());
             for rect in visible_damage(view, damage) {
                 gl.scissor(int(rect.x), int(rect.y), int(rect.width), int(rect.height));
                 gl.draw_arrays(glow::TRIANGLES, 0, 3);
@@ -170,9 +217,38 @@ impl Program {
             if !gl.get_program_link_status(program) {
                 return Err(format!("shaders don't link: {}", gl.get_program_info_log(program)));
             }
-            let first = gl.get_uniform_location(program, "first");
-            let down = gl.get_uniform_location(program, "down");
-            Ok(Self { program, first, down })
+            gl.use_program(Some(program));
+            for (unit, name) in (0..).zip(TEXTURES) {
+                let texture = gl.get_uniform_location(program, name);
+                gl.uniform_1_i32(texture.as_ref(), unit);
+            }
+            // Those that a program doesn't have are none, and setting them does nothing.
+            let place = |name| gl.get_uniform_location(program, name);
+            Ok(Self {
+                program,
+                first: place("first"),
+                down: place("down"),
+                blue_first: place("blue_first"),
+                size: place("size"),
+                levels: place("levels"),
+            })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What isn't part of a program is compiled by no test.
+    #[test]
+    fn every_file_of_shaders_is_part_of_a_program() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/shaders");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let text = std::fs::read_to_string(&path).unwrap();
+            let programs = [COVER, PLAIN, EXTERNAL, PLANES, YUYV];
+            assert!(programs.iter().any(|program| program.contains(&text)), "{}", path.display());
         }
     }
 }
