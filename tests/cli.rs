@@ -245,7 +245,7 @@ fn commands_of_the_readme_are_understood() {
             in_shell = line == "```sh";
             continue;
         }
-        let command = line.split('#').next().unwrap_or("").trim();
+        let command = line.split(['#', '|']).next().unwrap_or("").trim();
         let Some(args) = command.strip_prefix("fanlight ").filter(|_| in_shell) else { continue };
         let args: Vec<_> = args.split_whitespace().collect();
         let output = fanlight(&args);
