@@ -1,15 +1,20 @@
 //! Frames of a guest for test suites and files: wait for one, write it as a picture, say whether it is as it should be.
 //!
-//! ```no_run
+//! ```
 //! use std::time::Duration;
-//! use fanlight::capture::{Capture, Condition, PictureFormat};
+//! use fanlight::capture::{Capture, Condition, Likeness, hash};
 //!
-//! let mut guest = Capture::open(&"qemu:my-vm".parse()?, &Default::default())?;
-//! // Nothing has changed for half a second, but for a blinking cursor.
-//! let screen = guest.wait_stable(Duration::from_millis(500), Duration::from_secs(60))?;
-//! PictureFormat::Png.write(&screen, std::fs::File::create("screen.png")?)?;
-//! // Or: it looks like this.
-//! guest.wait(&Condition::parse("match:login.png:8")?, Duration::from_secs(60), None)?;
+//! // `qemu:my-vm`, say; this one draws a frame a second.
+//! let mut guest = Capture::open(&"demo:?size=320x240&fps=1".parse()?, &Default::default())?;
+//! let patience = Duration::from_secs(60);
+//! // Nothing has changed for a while, but for a blinking cursor.
+//! let screen = guest.wait_stable(Duration::from_millis(300), patience)?;
+//! guest.assert_matches(&screen, &Likeness::default());
+//! println!("{}x{} {}", screen.size.width, screen.size.height, hash(&screen));
+//! // As text, `match:login.png:8` or `region:0,0,320,40:change` for example.
+//! let next = guest.wait(&Condition::parse("change")?, patience, None)?;
+//! assert!(guest.matches(&screen, &Likeness::default(), patience).is_err());
+//! # assert!(next.number > screen.number);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
