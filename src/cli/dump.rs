@@ -245,12 +245,13 @@ impl Dump<'_> {
         self.frames == Frames::All && self.last.is_some() && capture.is_lost()
     }
 
-    /// By the user, who has all that was to be had if all was what was asked for.
+    /// By the user, who has all that was to be had if all was what was asked for, and else waits for no more.
     fn interrupted(&self) -> Result<(), Failure> {
-        if self.frames == Frames::All && self.last.is_some() {
-            return Ok(());
+        if self.frames != Frames::All || self.last.is_none() {
+            let why = Failure::ended("interrupted before the last frame".to_owned());
+            self.writer.abandon(why);
         }
-        Err(Failure::ended("interrupted before the last frame".to_owned()))
+        Ok(())
     }
 
     /// Does what waits, again where it was only woken by the writer, for as long as it may take.

@@ -151,6 +151,11 @@ impl Writer {
         self.count
     }
 
+    /// What waits needn't be written any more.
+    pub(super) fn abandon(&self, why: Failure) {
+        self.shared.lock().failure.get_or_insert(why);
+    }
+
     /// Waits until all is written.
     pub(super) fn finish(mut self) -> Result<(), Failure> {
         self.jobs = None;
