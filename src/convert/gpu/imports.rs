@@ -198,8 +198,12 @@ fn how(display: &Display, layout: &Layout) -> Result<Kind, String> {
 
 fn unknown(layout: &Layout, known: &[(Modifier, bool)]) -> String {
     let Layout { format, modifier, .. } = layout;
-    let known = named(known.iter().map(|(modifier, _)| *modifier));
-    format!("its driver knows no {format} with modifier {modifier}, but with {known}")
+    let others = if known.is_empty() {
+        "nor with any other".to_owned()
+    } else {
+        format!("but with {}", named(known.iter().map(|(modifier, _)| *modifier)))
+    };
+    format!("its driver knows no {format} with modifier {modifier}, {others}")
 }
 
 /// The first few of them, for the user.

@@ -21,7 +21,7 @@ fn refusals_name_what_was_refused() {
 
     let mut unknown = Guest::plain(0, 512);
     unknown.view.layout.format = Format(u32::from_le_bytes(*b"NONE"));
-    refused(&unknown, "knows no NONE with modifier linear, but with none");
+    refused(&unknown, "knows no NONE with modifier linear, nor with any other");
 
     // The last row of chroma isn't there.
     let seen = (WHOLE, Transform::Normal);
