@@ -12,6 +12,7 @@ mod papers;
 mod pick;
 mod reconnect;
 mod screenshot;
+mod script;
 mod stats;
 mod status;
 mod view;
@@ -50,6 +51,7 @@ Examples:
   fanlight view qemu:my-vm                               show this one
   fanlight dump qemu:my-vm -o screen.png                 its screen, into a file
   fanlight diff wanted.png screen.png                    whether that is what it should be
+  fanlight script login.fan qemu:my-vm                   type, click, wait and compare as login.fan says
   fanlight list                                          what can be seen from here
   fanlight doctor                                        what can be done here, and how to do better
   fanlight view demo:                                    a simulated guest: there is no VM to start
@@ -57,8 +59,8 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 wrong usage (also: no or several VMs to choose from), 3 timed out,
 4 a picture is not as it should be.
 FANLIGHT_LOG takes a filter as `debug` or `fanlight::session=trace`.
-What isn't typed for view and dump is taken from the environment (--present from FANLIGHT_PRESENT, and so
-on), else from the configuration file, where the flags have the same names (`fanlight config` prints one).
+What isn't typed for view, dump and script is taken from the environment (--present from FANLIGHT_PRESENT, and
+so on), else from the configuration file, where the flags have the same names (`fanlight config` prints one).
 A flag that is set there is taken back by =no, as in --reconnect=no.";
 
 #[derive(Debug, Subcommand)]
@@ -69,6 +71,8 @@ enum Verb {
     Dump(dump::DumpArgs),
     /// Say whether two pictures are the same, and where not
     Diff(diff::DiffArgs),
+    /// Type, click, wait and compare as a file says
+    Script(script::ScriptArgs),
     /// List the consoles that can be seen from here
     List(list::ListArgs),
     /// Say what this machine can do for guests' pictures, and what to do about what it can't
@@ -89,7 +93,7 @@ qemu:, qemu:NAME-or-UUID, qemu:?console=1, qemu+unix:/path/to/bus.sock, qmp:/pat
 libvirt:DOMAIN?connect=qemu:///system, scanout:/path/to.sock, \
 demo:?mode=…&size=WxH&fps=N&buffers=2|3&freshness=off (a simulated guest; its modes: fanlight demo --help)";
 
-/// What view and dump have in common.
+/// What view, dump and script have in common.
 #[derive(Clone, Debug, Args)]
 struct Common {
     /// The configuration file [default: $XDG_CONFIG_HOME/fanlight/config.toml, if it is there]
@@ -146,6 +150,7 @@ fn run(cli: Cli) -> Result<(), Failure> {
         Verb::View(args) => view::run(&args),
         Verb::Dump(args) => dump::run(&args),
         Verb::Diff(args) => diff::run(&args),
+        Verb::Script(args) => script::run(&args),
         Verb::List(args) => list::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Demo(args) => demo::run(&args),

@@ -19,6 +19,7 @@
 //! - `demo` is a simulated guest, to look at and to test with.
 //! - `sound` is what a guest plays and records, and where that goes.
 //! - `text` lays out and paints what the viewer itself says.
+//! - `typing` is keys: what they are called, and which of them type a text.
 //! - `capture` takes frames for test suites.
 
 pub mod capture;
@@ -40,3 +41,4 @@ pub mod source;
 pub mod sys;
 #[cfg(feature = "wayland")]
 pub mod text;
+pub mod typing;

@@ -148,6 +148,7 @@ fn every_verb_has_help_with_examples() {
         &["view", "--help"],
         &["dump", "--help"],
         &["diff", "--help"],
+        &["script", "--help"],
         &["list", "--help"],
         &["demo", "--help"],
     ] {

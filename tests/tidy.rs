@@ -18,11 +18,15 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("convert", &["frame", "sys"]),
     ("text", &["frame"]),
     ("sound", &[]),
+    ("typing", &["frame"]),
     ("source", &["frame", "port", "sys", "protocol", "demo", "sound"]),
-    ("sink", &["frame", "port", "sys", "convert", "text"]),
+    ("sink", &["frame", "port", "sys", "convert", "text", "typing"]),
     ("session", &["frame", "port", "sys", "scanout", "convert", "source", "sink"]),
     ("capture", &["frame", "session", "sink", "source", "convert"]),
-    ("cli", &["frame", "port", "capture", "session", "sink", "source", "sys", "demo", "text"]),
+    (
+        "cli",
+        &["frame", "port", "capture", "session", "sink", "source", "sys", "demo", "text", "typing"],
+    ),
 ];
 
 /// Files that may hold `unsafe`. In `protocol` it is only in what wayland-scanner generates; in

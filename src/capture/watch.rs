@@ -89,6 +89,12 @@ impl<'a> Watch<'a> {
         self.likeness.difference(wanted, &seen).map(|difference| difference.to_string())
     }
 
+    /// How this picture differs from the one that it should be like, as [`Likeness::marked`] shows it.
+    pub fn marked(&self, picture: &Arc<Picture>) -> Option<Picture> {
+        let seen = self.seen(picture)?;
+        self.wanted.as_ref().map(|wanted| self.likeness.marked(wanted, &seen))
+    }
+
     /// The part of it that is looked at.
     fn seen(&self, picture: &Arc<Picture>) -> Option<Arc<Picture>> {
         match self.condition.area {

@@ -22,7 +22,7 @@ pub(super) use example::example;
 use settings::{Setting, Settings};
 
 /// The verbs that can be configured; their settings are the flags of the first.
-const CONFIGURED: [&str; 2] = ["view", "dump"];
+const CONFIGURED: [&str; 3] = ["view", "dump", "script"];
 
 /// Flags that are no settings.
 const NO_SETTINGS: [&str; 4] = ["config", "help", "version", "verbose"];

@@ -33,7 +33,7 @@ pub(super) struct DiffArgs {
 pub(super) struct LikenessArgs {
     /// By how much each of red, green and blue may differ, of 255
     #[arg(long, value_name = "N", default_value_t = 0)]
-    tolerance: u8,
+    pub(super) tolerance: u8,
     /// A picture of the same size: what is black in it may look like anything
     #[arg(long, value_name = "FILE")]
     pub(super) mask: Option<PathBuf>,
@@ -46,6 +46,7 @@ pub(super) fn run(args: &DiffArgs) -> Result<(), Failure> {
 }
 
 /// A picture that another should be like.
+#[derive(Debug)]
 pub(super) struct Wanted {
     path: PathBuf,
     picture: Picture,

@@ -113,7 +113,7 @@ fn frames(text: &str) -> Result<Frames, String> {
 }
 
 /// A number alone is one of seconds.
-fn time(text: &str) -> Result<Duration, String> {
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     match text.parse::<f64>() {
         Ok(_) => parse_duration(&format!("{text}s")),
         Err(_) => parse_duration(text),

@@ -43,6 +43,11 @@ impl Failure {
         Self::failed("can't write to the standard output", error)
     }
 
+    /// Something didn't come in time.
+    pub(super) fn timed_out(sentence: String) -> Self {
+        Self { code: TIMED_OUT, sentence, said: false }
+    }
+
     /// A picture is not as it should be.
     pub(super) fn different(sentence: String) -> Self {
         Self { code: DIFFERENT, sentence, said: false }
@@ -56,6 +61,16 @@ impl Failure {
         }
         let code = worst.map_or(next.code, |worst| worst.code.max(next.code));
         Self { code, said: true, ..next }
+    }
+
+    /// The same, and where that was.
+    pub(super) fn at(self, place: &str) -> Self {
+        Self { sentence: format!("{place}: {}", self.sentence), ..self }
+    }
+
+    /// The same, and more of it.
+    pub(super) fn with(self, more: &str) -> Self {
+        Self { sentence: self.sentence + more, ..self }
     }
 
     fn say(&self) {

@@ -18,7 +18,6 @@ mod grab;
 mod hints;
 mod hotkeys;
 mod imports;
-mod key_names;
 mod keys;
 mod lease;
 mod locks;

@@ -17,7 +17,6 @@ mod cursor;
 pub mod device;
 mod end;
 mod inbox;
-mod keys;
 mod lock;
 mod log;
 mod mailbox;

@@ -7,8 +7,8 @@ use super::{CONFIGURED, command, needs_value, settings};
 
 const HEAD: &str = "\
 # Fanlight's configuration: $XDG_CONFIG_HOME/fanlight/config.toml, usually ~/.config/fanlight/config.toml.
-# All settings are flags of `fanlight view`; `fanlight dump` heeds those that it has too. Whatever is typed,
-# or is in the environment (FANLIGHT_PRESENT, …), takes precedence. Below each setting has its default.
+# All settings are flags of `fanlight view`; `fanlight dump` and `script` heed those that they have too. Whatever
+# is typed, or is in the environment (FANLIGHT_PRESENT, …), takes precedence. Below each setting has its default.
 ";
 
 /// Its text.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::key_names;
+use crate::typing::names::{self, MODIFIERS, modifier_at};
 
 /// What a hotkey does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,17 +44,7 @@ impl FromStr for Action {
     }
 }
 
-/// Modifiers, as the bits of [`Mods`], in the order in which they are said.
-const MODIFIERS: [(&str, [u32; 2]); 5] = [
-    ("Ctrl", [29, 97]),
-    ("Alt", [56, 56]),
-    // It is for typing, on most layouts; so it is none of the others.
-    ("AltGr", [100, 100]),
-    ("Shift", [42, 54]),
-    ("Super", [125, 126]),
-];
-
-/// Which modifiers, whichever of two keys they are on.
+/// Which of [`MODIFIERS`], a bit each, whichever of two keys they are on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mods(u8);
 
@@ -98,19 +88,15 @@ impl FromStr for Hotkey {
     /// As `ctrl+alt+g`, in whatever case: modifiers, and last a key by its place on the keyboard, as
     /// evdev calls it.
     fn from_str(text: &str) -> Result<Self, HotkeyError> {
-        let modifier = |word: &str| {
-            let word = if word.eq_ignore_ascii_case("meta") { "super" } else { word };
-            MODIFIERS.iter().position(|(name, _)| name.eq_ignore_ascii_case(word))
-        };
         let mut mods = Mods::default();
         let mut words = text.split('+').map(str::trim).peekable();
         while let Some(word) = words.next() {
-            match (modifier(word), words.peek()) {
+            match (modifier_at(word), words.peek()) {
                 (Some(_), None) => return Err(HotkeyError::NoKey(text.to_owned())),
                 (Some(at), Some(_)) => mods.0 |= 1 << at,
                 (None, Some(_)) => return Err(HotkeyError::Modifier(word.to_owned())),
                 (None, None) => {
-                    let code = key_names::code(word);
+                    let code = names::code(word);
                     let code = code.ok_or_else(|| HotkeyError::Key(word.to_owned()))?;
                     return Ok(Self { mods, code });
                 }
@@ -128,7 +114,7 @@ impl fmt::Display for Hotkey {
             }
         }
         // None is made of those without a name.
-        let name = key_names::name(self.code).unwrap_or("?");
+        let name = names::name(self.code).unwrap_or("?");
         write!(f, "{}{}", &name[..1], name[1..].to_ascii_lowercase())
     }
 }
@@ -191,10 +177,7 @@ pub enum HotkeyError {
     #[error("unknown hotkey \"{0}\"; there are: {list}", list = ACTIONS.map(|(_, name, _)| name).join(", "))]
     Action(String),
     /// There is no such modifier.
-    #[error(
-        "unknown modifier \"{0}\"; there are: {list}",
-        list = MODIFIERS.map(|(name, _)| name.to_ascii_lowercase()).join(", ")
-    )]
+    #[error("unknown modifier \"{0}\"; there are: {list}", list = names::modifiers())]
     Modifier(String),
     /// There is no such key.
     #[error(

@@ -3,9 +3,8 @@
 use std::collections::BTreeSet;
 
 use fanlight::frame::Input;
-use kbvm::Keysym;
+use fanlight::typing::{Keymap, Keysym, Stroke, keysym};
 
-use crate::keys::{Keymap, Stroke, keysym};
 use crate::log::CAT;
 
 /// Past the last code that a key has.
@@ -117,11 +116,10 @@ impl Keyboard {
     fn keymap(&mut self) -> &Keymap {
         let layout = &self.layout;
         self.keymap.get_or_insert_with(|| {
-            let (keymap, warning) = Keymap::of(layout);
-            if let Some(warning) = warning {
-                gst::warning!(CAT, "{warning}");
-            }
-            keymap
+            Keymap::named(layout).unwrap_or_else(|error| {
+                gst::warning!(CAT, "keys are those of a US keyboard, because {error}");
+                Keymap::us()
+            })
         })
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kbvm::{Keysym, syms};
 
-use super::{Keymap, Stroke, keysym};
+use super::keymap::{Stroke, keysym};
 
 /// `KEY_TAB`.
 const TAB: u32 = 15;
@@ -101,24 +101,22 @@ const NAMED: [(u32, &str); 79] = [
     (165, "XF86AudioPrev"),
 ];
 
-impl Keymap {
-    pub(super) fn us() -> Self {
-        let mut strokes = HashMap::new();
-        for (first, alone, shifted) in ROWS {
-            for (row, shift) in [(alone, false), (shifted, true)] {
-                for (code, character) in (first..).zip(row.chars()) {
-                    let letter = character.is_ascii_alphabetic();
-                    let stroke = Stroke { code, shift: Some(shift), level3: None, letter };
-                    strokes.insert(Keysym::from_char(character), stroke);
-                }
+pub(super) fn strokes() -> HashMap<Keysym, Stroke> {
+    let mut strokes = HashMap::new();
+    for (first, alone, shifted) in ROWS {
+        for (row, shift) in [(alone, false), (shifted, true)] {
+            for (code, character) in (first..).zip(row.chars()) {
+                let letter = character.is_ascii_alphabetic();
+                let stroke = Stroke { code, shift: Some(shift), level3: None, letter };
+                strokes.insert(Keysym::from_char(character), stroke);
             }
         }
-        let tab = |shift| Stroke { code: TAB, shift: Some(shift), level3: None, letter: false };
-        strokes.extend([(syms::Tab, tab(false)), (syms::ISO_Left_Tab, tab(true))]);
-        for (code, name) in NAMED {
-            let stroke = Stroke { code, shift: None, level3: None, letter: false };
-            strokes.extend(keysym(name).map(|keysym| (keysym, stroke)));
-        }
-        Self(strokes)
     }
+    let tab = |shift| Stroke { code: TAB, shift: Some(shift), level3: None, letter: false };
+    strokes.extend([(syms::Tab, tab(false)), (syms::ISO_Left_Tab, tab(true))]);
+    for (code, name) in NAMED {
+        let stroke = Stroke { code, shift: None, level3: None, letter: false };
+        strokes.extend(keysym(name).map(|keysym| (keysym, stroke)));
+    }
+    strokes
 }

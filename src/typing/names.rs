@@ -257,8 +257,34 @@ const NAMES: &[&str] = &[
 const ALSO: &[(&str, &str)] =
     &[("escape", "ESC"), ("return", "ENTER"), ("printscreen", "SYSRQ"), ("menu", "COMPOSE")];
 
+/// Modifiers, in the order in which they are said, and the codes of the keys that they are on.
+pub const MODIFIERS: [(&str, [u32; 2]); 5] = [
+    ("Ctrl", [29, 97]),
+    ("Alt", [56, 56]),
+    // It is for typing, on most layouts; so it is none of the others.
+    ("AltGr", [100, 100]),
+    ("Shift", [42, 54]),
+    ("Super", [125, 126]),
+];
+
+/// Which of [`MODIFIERS`] is called that, in whatever case.
+pub fn modifier_at(name: &str) -> Option<usize> {
+    let name = if name.eq_ignore_ascii_case("meta") { "super" } else { name };
+    MODIFIERS.iter().position(|(known, _)| known.eq_ignore_ascii_case(name))
+}
+
+/// The code of the modifier with that name, the left one of two.
+pub fn modifier(name: &str) -> Option<u32> {
+    modifier_at(name).map(|at| MODIFIERS[at].1[0])
+}
+
+/// What modifiers are called, for sentences.
+pub fn modifiers() -> String {
+    MODIFIERS.map(|(name, _)| name.to_ascii_lowercase()).join(", ")
+}
+
 /// The code of the key with that name, in whatever case.
-pub(super) fn code(name: &str) -> Option<u32> {
+pub fn code(name: &str) -> Option<u32> {
     let also = ALSO.iter().find(|(also, _)| also.eq_ignore_ascii_case(name));
     let name = also.map_or(name, |(_, name)| name);
     let at = NAMES.iter().position(|known| known.eq_ignore_ascii_case(name));
@@ -266,7 +292,7 @@ pub(super) fn code(name: &str) -> Option<u32> {
 }
 
 /// What the key with that code is called.
-pub(super) fn name(code: u32) -> Option<&'static str> {
+pub fn name(code: u32) -> Option<&'static str> {
     let name = NAMES.get(usize::try_from(code).ok()?)?;
     Some(*name).filter(|name| !name.is_empty())
 }
