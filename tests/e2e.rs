@@ -11,6 +11,8 @@ mod compositor;
 mod demo;
 #[path = "e2e/doctor.rs"]
 mod doctor;
+#[path = "e2e/dumps.rs"]
+mod dumps;
 #[path = "e2e/ends.rs"]
 mod ends;
 #[path = "e2e/faults.rs"]
@@ -120,6 +122,10 @@ const TESTS: &[Test] = &[
     test("demo_truncate_is_whole_and_newest", demo::truncate),
     test("demo_reboot_is_whole_and_newest", demo::reboot),
     test("demo_punch_unchecked_is_stale", demo::unchecked_is_stale),
+    test("dump_takes_every_frame_of_a_guest_that_flips", dumps::flip),
+    test("dump_takes_every_frame_of_a_guest_that_draws_in_place", dumps::in_place),
+    test("dump_takes_every_frame_of_a_guest_that_loses_pages", dumps::punch),
+    test("dump_prints_a_hash_of_every_frame", dumps::hashes),
     test("gpu_draws_udmabufs_as_the_cpu_copies_them", gpu::udmabufs),
     test("gpu_draws_into_memory_of_a_nodes", gpu::node),
     test("gpu_copies_are_shown_with_points_of_real_timelines", gpu::shown),
