@@ -1,0 +1,133 @@
+//! Many frames of the demo guest on real udmabufs, dumped as fast as they are drawn: each is one whole frame, none is
+//! left out or comes twice, and the manifest has a line for each.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::process::Stdio;
+use std::time::Instant;
+
+use fanlight::capture::{Picture, hash};
+use fanlight::demo::oracle;
+use fanlight::frame::Size;
+use fanlight_stage::child::run;
+use fanlight_stage::viewer::fanlight;
+use fanlight_stage::wait::Deadline;
+use fanlight_stage::{Context, Error, Result};
+use serde_json::Value;
+
+use crate::stills::bus;
+
+const SIZE: Size = Size { width: 128, height: 96 };
+const BYTES: usize = 128 * 96 * Picture::PIXEL;
+/// What a frame may take where all is emulated, in seconds.
+const PATIENCE: &str = "120";
+
+fn count() -> u32 {
+    if std::env::var_os("FANLIGHT_LONG").is_some() { 10_000 } else { 1_000 }
+}
+
+/// A guest as fast as they come.
+fn guest(mode: &str) -> String {
+    format!("demo:?mode={mode}&size=128x96&fps=240")
+}
+
+/// Dumps so many frames, and looks at each.
+fn whole(mode: &str) -> Result<()> {
+    let (dir, bus) = bus()?;
+    let (manifest, log) = (dir.path().join("manifest.jsonl"), dir.path().join("dump.err"));
+    let count = count();
+    let mut command = fanlight(&bus);
+    command.arg("dump").arg(guest(mode)).args(["-n", &count.to_string(), "--timeout", PATIENCE]);
+    command.args(["--format", "raw", "-o", "-", "--manifest"]).arg(&manifest);
+    let said = File::create(&log).context("making a log")?;
+    let began = Instant::now();
+    let mut dump =
+        command.stdout(Stdio::piped()).stderr(said).spawn().context("starting fanlight")?;
+    let mut frames = BufReader::new(dump.stdout.take().expect("it is piped"));
+    let (mut hashes, mut first, mut wrong) = (Vec::new(), None, None);
+    for i in 0..count {
+        let mut pixels = vec![0; BYTES];
+        if let Err(error) = frames.read_exact(&mut pixels) {
+            wrong = Some(format!("frame {i} is missing: {error}"));
+            break;
+        }
+        let blue = |x, y| pixels[((y * SIZE.width + x) as usize) * Picture::PIXEL];
+        let seen = oracle::read(SIZE, blue).map(|seen| seen.frame);
+        let due = *first.get_or_insert(seen.as_ref().map_or(0, |frame| *frame)) + i;
+        match seen {
+            Ok(frame) if frame == due => {}
+            Ok(frame) => wrong = Some(format!("frame {frame} came where {due} was due")),
+            Err(mixed) => wrong = Some(format!("where {due} was due: {mixed}")),
+        }
+        if wrong.is_some() {
+            break;
+        }
+        hashes.push(hash(&Picture { size: SIZE, pixels }).to_string());
+    }
+    let rest = io::copy(&mut frames, &mut io::sink()).context("reading what is left")?;
+    let status = dump.wait().context("waiting for fanlight")?;
+    let seconds = began.elapsed().as_secs_f64();
+    let said = std::fs::read_to_string(&log).context("reading a log")?;
+    // It would say that there are no dma-bufs, and that frames were left out.
+    if wrong.is_some() || rest > 0 || !status.success() || !said.is_empty() {
+        dir.keep();
+        let wrong = wrong.unwrap_or_default();
+        return Err(Error::new(format!("{wrong}; {rest} bytes more, {status}, it said: {said}")));
+    }
+    let text = std::fs::read_to_string(&manifest).context("reading the manifest")?;
+    let lines = text.lines().map(|line| serde_json::from_str(line).context("reading the manifest"));
+    let lines = lines.collect::<Result<Vec<Value>>>()?;
+    if lines.len() != hashes.len() {
+        let (lines, hashes) = (lines.len(), hashes.len());
+        return Err(Error::new(format!("the manifest has {lines} lines for {hashes} frames")));
+    }
+    for (number, (line, hash)) in (1..).zip(lines.iter().zip(&hashes)) {
+        let described = line["frame"] == number && line["sha256"] == hash.as_str();
+        if !described || line["size"] != serde_json::json!([SIZE.width, SIZE.height]) {
+            return Err(Error::new(format!(
+                "frame {number} with hash {hash} is said to be {line}"
+            )));
+        }
+    }
+    println!(
+        "REPORT dump of demo {mode}: {count} frames and their manifest in {seconds:.1} s, {:.0} a second",
+        f64::from(count) / seconds
+    );
+    Ok(())
+}
+
+pub(crate) fn flip() -> Result<()> {
+    whole("flip")
+}
+
+pub(crate) fn in_place() -> Result<()> {
+    whole("inplace")
+}
+
+pub(crate) fn punch() -> Result<()> {
+    whole("punch")
+}
+
+/// Each has another, because each has another number.
+pub(crate) fn hashes() -> Result<()> {
+    let (dir, bus) = bus()?;
+    let count = count();
+    let mut command = fanlight(&bus);
+    command.arg("dump").arg(guest("flip")).args(["-n", &count.to_string(), "--timeout", PATIENCE]);
+    command.arg("--hash");
+    let began = Instant::now();
+    let said = run("hashes", "that has it", command, &dir, Deadline::seconds(1200))?;
+    let seconds = began.elapsed().as_secs_f64();
+    let different: BTreeSet<_> = said.lines().collect();
+    let lines = said.lines().count();
+    if lines != count as usize || different.len() != lines {
+        let different = different.len();
+        return Err(Error::new(format!("{lines} hashes, {different} of them different")));
+    }
+    println!(
+        "REPORT hashes of demo flip: {count} in {seconds:.1} s, {:.0} a second",
+        f64::from(count) / seconds
+    );
+    Ok(())
+}
