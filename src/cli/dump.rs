@@ -39,19 +39,20 @@ Examples:
   fanlight dump qemu:my-vm -o f-%04d.png -n 10       ten frames, one for each update of the guest
   fanlight dump --wait stable:500ms -o screen.png    once nothing moves but a cursor that blinks
   fanlight dump --wait match:login.png:8 --timeout 5min   is it there within five minutes?
-  fanlight dump --wait change --wait stable:1s --hash     after something happened; a hash of what is seen
+  fanlight dump --wait change --wait stable:1s --hash     a hash, once something has happened
   fanlight dump --expect login.png --mask clock.png  is it what it should be, but for the clock?
   fanlight dump --every 1s -n all -o t-%05d.webp --manifest t.jsonl   until Ctrl+C
   fanlight dump --format y4m -o - | ffmpeg -i - vm.mkv    a video, 60 frames a second
   fanlight dump qmp:/run/vm.sock -o - | display      to the standard output
 
-What --wait says comes true one after the other; then the first frame is what is on the screen. Without, it
-is the screen as it is found (or its next update, if that comes within 200 ms). Each further one is as --every says.
---mask covers what may look like anything, for --wait, --every change and --expect.
+What --wait says comes true one after the other; then the first frame is what is on the screen.
+Without, it is the screen as it is found (or its next update, if that comes within 200 ms). Each
+further one is as --every says. --mask covers what may look like anything, for --wait, --every
+change and --expect.
 
-Exit code 3 if --timeout was reached, 4 if the last frame is not what --expect says: then both and what differs are in
-FILE-diff.png. A guest is held back while frames can't be written as fast as it draws, for 0.9 s a frame at most; with
---drop it goes on, and frames are left out.")]
+Exit code 3 if --timeout was reached, 4 if the last frame is not what --expect says: then both and
+what differs are in FILE-diff.png. A guest is held back while frames can't be written as fast as it
+draws, for 0.9 s a frame at most; with --drop it goes on, and frames are left out.")]
 pub(super) struct DumpArgs {
     #[arg(value_name = "URI", default_value = "qemu:", help = format!("Whose screen: {URIS}"))]
     uri: String,
