@@ -202,7 +202,7 @@ impl MemorySink {
         let view = view(buffer);
         let size = view.size();
         let target = &mut self.targets[usize::from(target)];
-        let mut damage = *damage;
+        let mut damage = whole_if_all(&view, damage);
         if target.picture.size != size {
             self.pool.swap(&mut target.picture, size);
             damage = Damage::Whole;
@@ -250,6 +250,20 @@ impl MemorySink {
 fn view(buffer: &Buffer) -> View {
     let Buffer { layout, visible, transform, .. } = *buffer;
     View { layout, visible, transform }
+}
+
+/// Backends may have no other word for all of it than its rectangle: then nothing of what was there before is needed.
+fn whole_if_all(view: &View, damage: &Damage) -> Damage {
+    match *damage {
+        Damage::Rects { rects, count }
+            if rects[..usize::from(count)]
+                .iter()
+                .any(|rect| rect.intersection(view.visible) == Some(view.visible)) =>
+        {
+            Damage::Whole
+        }
+        other => other,
+    }
 }
 
 /// The same in pixels of the picture.

@@ -23,8 +23,17 @@ const BYTES: usize = 128 * 96 * Picture::PIXEL;
 /// What a frame may take where all is emulated, in seconds.
 const PATIENCE: &str = "120";
 
-fn count() -> u32 {
-    if std::env::var_os("FANLIGHT_LONG").is_some() { 10_000 } else { 1_000 }
+/// So many, or with `--long` so many: an emulated processor hashes thirty a second.
+#[derive(Clone, Copy)]
+struct Counts(u32, u32);
+
+const MANY: Counts = Counts(1_000, 10_000);
+const SOME: Counts = Counts(250, 1_000);
+
+impl Counts {
+    fn get(self) -> u32 {
+        if std::env::var_os("FANLIGHT_LONG").is_some() { self.1 } else { self.0 }
+    }
 }
 
 /// A guest as fast as they come.
@@ -33,10 +42,10 @@ fn guest(mode: &str) -> String {
 }
 
 /// Dumps so many frames, and looks at each.
-fn whole(mode: &str) -> Result<()> {
+fn whole(mode: &str, counts: Counts) -> Result<()> {
     let (dir, bus) = bus()?;
     let (manifest, log) = (dir.path().join("manifest.jsonl"), dir.path().join("dump.err"));
-    let count = count();
+    let count = counts.get();
     let mut command = fanlight(&bus);
     command.arg("dump").arg(guest(mode)).args(["-n", &count.to_string(), "--timeout", PATIENCE]);
     command.args(["--format", "raw", "-o", "-", "--manifest"]).arg(&manifest);
@@ -98,21 +107,21 @@ fn whole(mode: &str) -> Result<()> {
 }
 
 pub(crate) fn flip() -> Result<()> {
-    whole("flip")
+    whole("flip", MANY)
 }
 
 pub(crate) fn in_place() -> Result<()> {
-    whole("inplace")
+    whole("inplace", SOME)
 }
 
 pub(crate) fn punch() -> Result<()> {
-    whole("punch")
+    whole("punch", SOME)
 }
 
 /// Each has another, because each has another number.
 pub(crate) fn hashes() -> Result<()> {
     let (dir, bus) = bus()?;
-    let count = count();
+    let count = SOME.get();
     let mut command = fanlight(&bus);
     command.arg("dump").arg(guest("flip")).args(["-n", &count.to_string(), "--timeout", PATIENCE]);
     command.arg("--hash");
