@@ -70,7 +70,7 @@ pub(super) struct DumpArgs {
     /// Which frames: each update of the guest's, each change of what is seen, or one at a steady pace as 100ms or 60fps [default: update, of a video 60fps]
     #[arg(long, value_name = "WHAT", value_parser = every)]
     every: Option<Every>,
-    /// First wait for this: change, stable:500ms, stable:2s:ignore=10x20, match:FILE[:TOLERANCE], each also after region:X,Y,WIDTH,HEIGHT:
+    /// First wait for this: change, stable:500ms, stable:2s:ignore=10x20, match:FILE, match:FILE:TOLERANCE, each also after region:X,Y,WIDTH,HEIGHT:
     #[arg(long, value_name = "CONDITION")]
     wait: Vec<String>,
     /// How long to wait for each of these and for each frame, in seconds or as 500ms, 2s, 1min [default: 10s]
