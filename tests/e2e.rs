@@ -138,7 +138,7 @@ const TESTS: &[Test] = &[
     test("gpu_demo_punch_is_whole_and_newest", demo::punch_drawn),
     test("gpu_demo_resize_is_whole_and_newest", demo::resize_drawn),
     test("gst_waylandsink_copies_nothing_and_forces_nothing", gst::waylandsink),
-    test("gst_glupload_imports_each_memory_once", gst::glupload::read),
+    long("gst_glupload_imports_each_memory_once", gst::glupload::read),
     long("gst_glimagesink_shows_whole_frames", gst::glupload::window),
     test("gst_recording_by_x264_is_whole_and_in_time", gst::x264),
     test("gst_recording_by_vp8_is_whole_and_in_time", gst::vp8),
