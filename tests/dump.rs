@@ -233,6 +233,10 @@ fn a_video_has_its_pace_and_ends_whole() {
     assert!(bytes.starts_with(header), "{}", String::from_utf8_lossy(&bytes[..64]));
     assert_eq!(bytes.len(), header.len() + 5 * (6 + 128 * 96 * 3 / 2));
 
+    // What was asked for counts, not the name: it is one picture.
+    folder.ends(&format!("{DEMO} --format png -o named.y4m"), 0);
+    of_file(&folder.path("named.y4m"));
+
     // Until it is ended, which is no failure.
     let mut video = folder.start(&format!("{DEMO} --format y4m444 -o -"));
     let mut frames = vec![0; 20 * (6 + 3 * 128 * 96)];

@@ -9,13 +9,13 @@ mod yuv;
 
 use std::io;
 
-use crate::frame::{DAMAGE_MAX, Damage, Format, Layout, Modifier, Rect, Size, Transform};
+use crate::frame::{DAMAGE_MAX, Damage, Format, Layout, Modifier, Picture, Rect, Size, Transform};
 use packed::Packed;
 pub use reader::{Reader, Readers};
 use yuv::Yuv;
 
 /// Bytes of a pixel in everything that is copied.
-pub const OUT_PIXEL: usize = 4;
+pub const OUT_PIXEL: usize = Picture::PIXEL;
 
 /// All that is read, where rows lie one after the other.
 pub const FORMATS: [Format; 22] = [

@@ -24,9 +24,8 @@ enum Name {
 impl Files {
     /// Checks that the folder is there and takes files. `many`: there is more than one frame.
     pub(super) fn new(output: &Path, many: bool, format: Option<Format>) -> Result<Self, Failure> {
-        let many_files =
-            many && !format.or_else(|| Format::of(output)).is_some_and(Format::is_video);
-        let name = Name::parse(output, many_files)?;
+        let video = Format::asked(output, format).is_some_and(Format::is_video);
+        let name = Name::parse(output, many && !video)?;
         let format = format.map_or_else(|| name.format(), Ok)?;
         if let Some(path) = name.path(1) {
             whole::check(&path)?;

@@ -30,6 +30,11 @@ impl Format {
         Self::value_variants().iter().copied().find(|format| format.ending() == Some(&*ending))
     }
 
+    /// What was asked for; else what the name says, if that names one.
+    pub(super) fn asked(output: &Path, format: Option<Self>) -> Option<Self> {
+        format.or_else(|| Self::of(output))
+    }
+
     /// The endings that name one.
     pub(super) fn endings() -> String {
         let endings = Self::value_variants().iter().filter_map(|format| format.ending());

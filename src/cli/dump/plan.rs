@@ -7,6 +7,7 @@ use super::super::diff::Wanted;
 use super::super::exit::Failure;
 use super::super::whole;
 use super::files::Files;
+use super::format::Format;
 use super::pace::{Every, VIDEO};
 use super::{DumpArgs, Frames};
 use crate::capture::{CaptureOptions, Condition, Picture, WhenFull, read_picture};
@@ -33,17 +34,12 @@ pub(super) struct Plan {
 impl Plan {
     pub(super) fn make(args: &DumpArgs) -> Result<Self, Failure> {
         let uri = args.uri.parse().map_err(Failure::usage)?;
-        let files =
-            |many| args.output.as_deref().map(|output| Files::new(output, many, args.format));
-        let video = args.format.is_some_and(super::Format::is_video)
-            || args
-                .output
-                .as_deref()
-                .and_then(super::Format::of)
-                .is_some_and(super::Format::is_video);
-        let video = video && args.output.is_some();
+        let output = args.output.as_deref();
+        let format = output.and_then(|output| Format::asked(output, args.format));
+        let video = format.is_some_and(Format::is_video);
         let frames = args.frames.unwrap_or(if video { Frames::All } else { Frames::Some(1) });
-        let files = files(frames != Frames::Some(1)).transpose()?;
+        let many = frames != Frames::Some(1);
+        let files = output.map(|output| Files::new(output, many, args.format)).transpose()?;
         let mask = args.likeness.mask.as_deref().map(read_picture).transpose()?;
         let masked = |condition: Condition| match &mask {
             Some(mask) => condition.masked(mask.clone()),

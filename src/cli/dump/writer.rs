@@ -53,6 +53,7 @@ struct Shared {
     files: Option<Files>,
     crop: Option<Rect>,
     hashed: bool,
+    described: bool,
     clock: Clock,
     waker: Waker,
     state: Mutex<State>,
@@ -101,13 +102,14 @@ impl Writer {
             }),
             _ => None,
         };
-        let hashed = print_hash || manifest.is_some();
+        let described = manifest.is_some();
+        let hashed = print_hash || described;
         let early = BTreeMap::new();
         let state =
             State { waiting: 0, failure: None, next: 1, early, manifest, print_hash, progress };
         let state = Mutex::new(state);
         let clock = Clock::start();
-        let shared = Arc::new(Shared { files, crop, hashed, clock, waker, state });
+        let shared = Arc::new(Shared { files, crop, hashed, described, clock, waker, state });
         let (jobs, received) = channel();
         let received = Arc::new(Mutex::new(received));
         // What goes into one place goes there in its order.
@@ -230,7 +232,7 @@ impl Shared {
             }
             _ => {}
         }
-        let line = self.hashed.then(|| {
+        let line = self.described.then(|| {
             manifest::line(number, frame, picture.size, hash, path.as_deref(), self.clock)
         });
         Ok(Done { hash, line })
