@@ -147,6 +147,14 @@ impl Condition {
     /// # Errors
     /// If it is none of these, or there is no such picture.
     pub fn parse(text: &str) -> Result<Self, ConditionError> {
+        Self::parse_in(text, Path::new(""))
+    }
+
+    /// The same, where pictures whose names are relative lie in `folder`.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_in(text: &str, folder: &Path) -> Result<Self, ConditionError> {
         let wrong = |why: String| ConditionError::Text { text: text.to_owned(), why };
         let (area, rest) = match text.strip_prefix("region:") {
             Some(rest) => {
@@ -177,8 +185,10 @@ impl Condition {
                 let tolerance =
                     rest.rsplit_once(':').and_then(|(file, n)| Some((file, n.parse().ok()?)));
                 let (file, tolerance) = tolerance.unwrap_or((rest, 0));
-                let wanted = super::read_picture(Path::new(file))?;
-                Self::like(wanted, Likeness { tolerance, mask: None }, file)
+                let path = folder.join(file);
+                let wanted = super::read_picture(&path)?;
+                let likeness = Likeness { tolerance, mask: None };
+                Self::like(wanted, likeness, &path.display().to_string())
             }
             ("stable", None) => return Err(wrong("it doesn't say for how long".to_owned())),
             ("match", _) => return Err(wrong("it names no picture".to_owned())),

@@ -33,14 +33,22 @@ pub(super) struct DiffArgs {
 pub(super) struct LikenessArgs {
     /// By how much each of red, green and blue may differ, of 255
     #[arg(long, value_name = "N", default_value_t = 0)]
-    pub(super) tolerance: u8,
+    tolerance: u8,
     /// A picture of the same size: what is black in it may look like anything
     #[arg(long, value_name = "FILE")]
-    pub(super) mask: Option<PathBuf>,
+    mask: Option<PathBuf>,
+}
+
+impl LikenessArgs {
+    /// With the mask, which is read.
+    pub(super) fn read(&self) -> Result<Likeness, Failure> {
+        let mask = self.mask.as_deref().map(read_picture).transpose()?;
+        Ok(Likeness { tolerance: self.tolerance, mask })
+    }
 }
 
 pub(super) fn run(args: &DiffArgs) -> Result<(), Failure> {
-    let wanted = Wanted::read(&args.wanted, &args.likeness)?;
+    let wanted = Wanted::read(&args.wanted, args.likeness.read()?)?;
     let got = read_picture(&args.got)?;
     wanted.check(&got, &args.got.display().to_string(), args.output.as_deref())
 }
@@ -54,10 +62,8 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn read(path: &Path, args: &LikenessArgs) -> Result<Self, Failure> {
+    pub(super) fn read(path: &Path, likeness: Likeness) -> Result<Self, Failure> {
         let picture = read_picture(path)?;
-        let mask = args.mask.as_deref().map(read_picture).transpose()?;
-        let likeness = Likeness { tolerance: args.tolerance, mask };
         likeness.suits(&picture).map_err(Failure::usage)?;
         Ok(Self { path: path.to_owned(), picture, likeness })
     }

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -26,15 +27,21 @@ fn update(qemu: &mut FakeQemu, damage: (i32, i32, i32, i32)) {
     qemu.call(LISTENER, "UpdateDMABUF", &damage).unwrap();
 }
 
+/// A capture that has taken the first frame, which shows this.
+fn begun(folder: &Path, picture: u8) -> (Capture, FakeQemu, Memory) {
+    let (mut capture, mut qemu) = capture(folder);
+    let memory = Memory::new(SIZE);
+    memory.paint(picture);
+    announce(&mut qemu, &v2(&memory.file, SIZE));
+    next(&mut capture);
+    (capture, qemu, memory)
+}
+
 /// Without it a test would wait for ever for an installer whose cursor blinks.
 #[test]
 fn a_screen_is_still_though_its_cursor_blinks() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut capture, mut qemu) = capture(folder.path());
-    let memory = Memory::new(SIZE);
-    memory.paint(1);
-    announce(&mut qemu, &v2(&memory.file, SIZE));
-    next(&mut capture);
+    let (mut capture, mut qemu, memory) = begun(folder.path(), 1);
     let lasts = Duration::from_millis(300);
     let (still, blinked) = thread::scope(|scope| {
         let blinking = scope.spawn(|| {
@@ -57,10 +64,7 @@ fn a_screen_is_still_though_its_cursor_blinks() {
 #[test]
 fn a_guest_that_never_rests_is_waited_for_no_longer_than_was_said() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut capture, mut qemu) = capture(folder.path());
-    let memory = Memory::new(SIZE);
-    announce(&mut qemu, &v2(&memory.file, SIZE));
-    next(&mut capture);
+    let (mut capture, mut qemu, memory) = begun(folder.path(), 1);
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let drawing = scope.spawn(|| {
@@ -86,11 +90,7 @@ fn a_guest_that_never_rests_is_waited_for_no_longer_than_was_said() {
 #[test]
 fn a_change_is_another_picture_and_not_another_update() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut capture, mut qemu) = capture(folder.path());
-    let memory = Memory::new(SIZE);
-    memory.paint(7);
-    announce(&mut qemu, &v2(&memory.file, SIZE));
-    next(&mut capture);
+    let (mut capture, mut qemu, memory) = begun(folder.path(), 7);
     let changed = thread::scope(|scope| {
         scope.spawn(|| {
             update(&mut qemu, WHOLE);
@@ -141,11 +141,7 @@ fn a_picture_is_waited_for_and_what_is_there_instead_is_said() {
 #[test]
 fn a_guest_waits_until_there_is_room_and_its_frame_is_read_at_once() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut capture, mut qemu) = capture(folder.path());
-    let memory = Memory::new(SIZE);
-    memory.paint(1);
-    announce(&mut qemu, &v2(&memory.file, SIZE));
-    next(&mut capture);
+    let (mut capture, mut qemu, memory) = begun(folder.path(), 1);
     let (wake, mut waker) = UnixStream::pair().unwrap();
     let third = thread::scope(|scope| {
         let drawing = scope.spawn(|| {

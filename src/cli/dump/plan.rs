@@ -10,7 +10,7 @@ use super::files::Files;
 use super::format::Format;
 use super::pace::{Every, VIDEO};
 use super::{DumpArgs, Frames};
-use crate::capture::{CaptureOptions, Condition, Picture, WhenFull, read_picture};
+use crate::capture::{CaptureOptions, Condition, Likeness, Picture, WhenFull};
 use crate::frame::Rect;
 use crate::source::Uri;
 
@@ -40,8 +40,8 @@ impl Plan {
         let frames = args.frames.unwrap_or(if video { Frames::All } else { Frames::Some(1) });
         let many = frames != Frames::Some(1);
         let files = output.map(|output| Files::new(output, many, args.format)).transpose()?;
-        let mask = args.likeness.mask.as_deref().map(read_picture).transpose()?;
-        let masked = |condition: Condition| match &mask {
+        let likeness = args.likeness.read()?;
+        let masked = |condition: Condition| match &likeness.mask {
             Some(mask) => condition.masked(mask.clone()),
             None => condition,
         };
@@ -49,7 +49,7 @@ impl Plan {
         let waits = waits.collect::<Result<Vec<_>, Failure>>()?;
         let change = Condition::change();
         let change = masked(args.crop.map_or(change.clone(), |crop| change.within(crop)));
-        let expected = Expected::read(args)?;
+        let expected = Expected::read(args, likeness)?;
         let stdout = Self::stdout(args, files.as_ref())?;
         let options = CaptureOptions {
             ack_deadline: match args.drop {
@@ -89,9 +89,9 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    fn read(args: &DumpArgs) -> Result<Option<Self>, Failure> {
+    fn read(args: &DumpArgs, likeness: Likeness) -> Result<Option<Self>, Failure> {
         let Some(path) = args.expect.as_deref() else { return Ok(None) };
-        let wanted = Wanted::read(path, &args.likeness)?;
+        let wanted = Wanted::read(path, likeness)?;
         let marked = marked(args.output.as_deref(), path);
         whole::check(&marked)?;
         Ok(Some(Self { wanted, marked }))

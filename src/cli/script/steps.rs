@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::parse::{Button, Line, Place, Verb};
-use crate::capture::{Condition, PictureFormat, read_picture};
-use crate::cli::diff::{LikenessArgs, Wanted};
+use crate::capture::{Condition, Likeness, Picture, PictureFormat, read_picture};
+use crate::cli::diff::Wanted;
 use crate::cli::exit::Failure;
 use crate::cli::whole;
 use crate::frame::{Input, NOTCH};
@@ -131,17 +131,16 @@ impl Preparing {
                 if condition == "gone" && mask.is_none() {
                     return Ok(Some(Act::Gone(within)));
                 }
-                let condition = self.condition(&condition)?;
-                let condition = match mask {
-                    Some(mask) => condition.masked(read_picture(&self.path(&mask))?),
+                let condition = Condition::parse_in(&condition, &self.manner.folder)?;
+                let condition = match self.mask(mask)? {
+                    Some(mask) => condition.masked(mask),
                     None => condition,
                 };
                 Act::Wait(Box::new(condition), within)
             }
             Verb::Expect { wanted, tolerance, mask } => {
-                let mask = mask.map(|mask| self.path(&mask));
-                let likeness = LikenessArgs { tolerance, mask };
-                Act::Expect(Box::new(Wanted::read(&self.path(&wanted), &likeness)?), timeout)
+                let likeness = Likeness { tolerance, mask: self.mask(mask)? };
+                Act::Expect(Box::new(Wanted::read(&self.path(&wanted), likeness)?), timeout)
             }
             Verb::Dump(file) => {
                 let path = self.path(&file);
@@ -160,14 +159,8 @@ impl Preparing {
         self.manner.folder.join(file)
     }
 
-    /// What `fanlight dump --wait` takes, but for where pictures are.
-    fn condition(&self, text: &str) -> Result<Condition, Failure> {
-        let in_folder = text.split_once("match:").filter(|(_, file)| !file.is_empty());
-        let text = in_folder.map_or_else(
-            || text.to_owned(),
-            |(before, file)| format!("{before}match:{}", self.path(Path::new(file)).display()),
-        );
-        Ok(Condition::parse(&text)?)
+    fn mask(&self, file: Option<PathBuf>) -> Result<Option<Picture>, Failure> {
+        Ok(file.map(|file| read_picture(&self.path(&file))).transpose()?)
     }
 
     fn keymap(&mut self) -> Result<&Keymap, Failure> {
