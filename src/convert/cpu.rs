@@ -170,15 +170,7 @@ pub fn visible_damage(view: &View, damage: &Damage) -> impl Iterator<Item = Rect
         Damage::Whole => ([view.visible; DAMAGE_MAX], 1),
         Damage::Rects { rects, count } => (rects, usize::from(count)),
     };
-    rects.into_iter().take(count).filter_map(move |rect| {
-        let seen = rect.intersection(view.visible)?;
-        let y = seen.y - view.visible.y;
-        let y = match view.transform {
-            Transform::Normal => y,
-            Transform::Flipped => view.visible.height - y - seen.height,
-        };
-        Some(Rect { x: seen.x - view.visible.x, y, ..seen })
-    })
+    rects.into_iter().take(count).filter_map(move |rect| rect.seen(view.visible, view.transform))
 }
 
 #[cfg(test)]

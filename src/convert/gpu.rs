@@ -214,12 +214,7 @@ impl Gpu {
             let renderbuffer = gl.create_renderbuffer()?;
             gl.bind_renderbuffer(glow::RENDERBUFFER, Some(renderbuffer));
             (self.images.renderbuffer)(glow::RENDERBUFFER, image.handle());
-            let framebuffer = gl.create_framebuffer()?;
-            gl.bind_framebuffer(glow::FRAMEBUFFER, Some(framebuffer));
-            let (at, kind) = (glow::COLOR_ATTACHMENT0, glow::RENDERBUFFER);
-            gl.framebuffer_renderbuffer(glow::FRAMEBUFFER, at, kind, Some(renderbuffer));
-            let status = gl.check_framebuffer_status(glow::FRAMEBUFFER);
-            gl.bind_framebuffer(glow::FRAMEBUFFER, None);
+            let (framebuffer, status) = self.painter.framebuffer(renderbuffer)?;
             let slot = Slot { size: target.layout.size, framebuffer, renderbuffer, _image: image };
             if status == glow::FRAMEBUFFER_COMPLETE {
                 Ok(slot)

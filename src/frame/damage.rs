@@ -1,6 +1,6 @@
 //! Arithmetic of damage: clamp, merge, never lose a pixel.
 
-use super::{DAMAGE_MAX, Damage, Rect, Size};
+use super::{DAMAGE_MAX, Damage, Rect, Size, Transform};
 
 impl Damage {
     /// Nothing at all.
@@ -28,6 +28,19 @@ impl Damage {
                 }
             }
         }
+    }
+
+    /// What of it can be seen where only `visible` is on the screen, in pixels of the picture: its top left corner
+    /// is that of the part, and its top row is the lowest of memory where that lies upside down.
+    #[must_use]
+    pub fn seen(&self, visible: Rect, transform: Transform) -> Self {
+        let Self::Rects { rects, count } = self else { return Self::Whole };
+        let mut seen = Self::NONE;
+        let rects = rects[..usize::from(*count)].iter();
+        for rect in rects.filter_map(|rect| rect.seen(visible, transform)) {
+            seen.add(rect);
+        }
+        seen
     }
 
     fn add(&mut self, rect: Rect) {
@@ -62,6 +75,17 @@ impl Rect {
         let (x, width) = clip_side(x, width, bounds.width)?;
         let (y, height) = clip_side(y, height, bounds.height)?;
         Some(Self { x, y, width, height })
+    }
+
+    /// The same of a rectangle as [`Damage::seen`]; `None` where nothing of it can be seen.
+    pub fn seen(self, visible: Self, transform: Transform) -> Option<Self> {
+        let seen = self.intersection(visible)?;
+        let y = seen.y - visible.y;
+        let y = match transform {
+            Transform::Normal => y,
+            Transform::Flipped => visible.height - y - seen.height,
+        };
+        Some(Self { x: seen.x - visible.x, y, ..seen })
     }
 
     /// What lies in both, if anything.
@@ -109,6 +133,19 @@ mod tests {
     use super::*;
 
     const BOUNDS: Size = Size { width: 100, height: 80 };
+
+    #[test]
+    fn damage_is_told_in_pixels_of_what_is_visible() {
+        let part = Rect { x: 10, y: 20, width: 100, height: 50 };
+        let damage = Damage::from(Rect { x: 0, y: 25, width: 15, height: 10 });
+        let normal = damage.seen(part, Transform::Normal);
+        assert_eq!(normal, Damage::from(Rect { x: 0, y: 5, width: 5, height: 10 }));
+        let turned = damage.seen(part, Transform::Flipped);
+        assert_eq!(turned, Damage::from(Rect { x: 0, y: 35, width: 5, height: 10 }));
+        let beside = Damage::from(Rect { x: 0, y: 0, width: 10, height: 10 });
+        assert!(beside.seen(part, Transform::Normal).is_empty());
+        assert_eq!(Damage::Whole.seen(part, Transform::Normal), Damage::Whole);
+    }
 
     fn covers(damage: &Damage, x: u32, y: u32) -> bool {
         match damage {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::late::Late;
-use crate::convert::cpu::{self, View};
+use crate::convert::cpu::View;
 use crate::convert::cursor;
 use crate::frame::{
     BufferId, CommitId, Cursor, Damage, ImportId, Layout, Picture, Pointing, StorageId, TARGETS,
@@ -266,16 +266,6 @@ fn whole_if_all(view: &View, damage: &Damage) -> Damage {
     }
 }
 
-/// The same in pixels of the picture.
-fn upright(buffer: &Buffer, damage: &Damage) -> Damage {
-    if *damage == Damage::Whole {
-        return Damage::Whole;
-    }
-    let mut upright = Damage::NONE;
-    cpu::visible_damage(&view(buffer), damage).for_each(|rect| upright.merge(&rect.into()));
-    upright
-}
-
 impl Sink for MemorySink {
     fn fd(&self) -> Option<BorrowedFd<'_>> {
         self.late.as_ref().and_then(Late::fd)
@@ -321,7 +311,7 @@ impl Sink for MemorySink {
             buffer: buffer.id,
             storage: buffer.storage.id,
             layout: buffer.layout,
-            damage: upright(buffer, damage),
+            damage: damage.seen(buffer.visible, buffer.transform),
             drawn: self.drawn.take(),
             read: read.unwrap_or_else(Instant::now),
             read_by,

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use fanlight::frame::{Damage, Rect, Transform};
+use fanlight::frame::Damage;
 use gst::ClockTime;
 use gst::meta::CustomMeta;
 use rustix::time::{ClockId, clock_gettime};
@@ -47,43 +47,4 @@ fn monotonic(at: Instant) -> Option<ClockTime> {
     let now = ClockTime::from_seconds(u64::try_from(now.tv_sec).ok()?)
         + ClockTime::from_nseconds(u64::try_from(now.tv_nsec).ok()?);
     Some(now.saturating_sub(ClockTime::try_from(at.elapsed()).ok()?))
-}
-
-/// What of a buffer's damage can be seen, in pixels of the picture: upright or, of memory that is passed on as it is,
-/// as its rows lie.
-pub(crate) fn visible(damage: &Damage, visible: &Rect, turned: Transform) -> Damage {
-    let Damage::Rects { rects, count } = damage else { return Damage::Whole };
-    let mut seen = Damage::NONE;
-    for rect in &rects[..usize::from(*count)] {
-        let (left, top) = (rect.x.max(visible.x), rect.y.max(visible.y));
-        let right = (rect.x + rect.width).min(visible.x + visible.width);
-        let bottom = (rect.y + rect.height).min(visible.y + visible.height);
-        if left < right && top < bottom {
-            let y = match turned {
-                Transform::Normal => top - visible.y,
-                Transform::Flipped => visible.y + visible.height - bottom,
-            };
-            let (width, height) = (right - left, bottom - top);
-            seen.merge(&Damage::from(Rect { x: left - visible.x, y, width, height }));
-        }
-    }
-    seen
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn damage_is_told_in_pixels_of_what_is_visible() {
-        let part = Rect { x: 10, y: 20, width: 100, height: 50 };
-        let damage = Damage::from(Rect { x: 0, y: 25, width: 15, height: 10 });
-        let normal = visible(&damage, &part, Transform::Normal);
-        assert_eq!(normal, Damage::from(Rect { x: 0, y: 5, width: 5, height: 10 }));
-        let turned = visible(&damage, &part, Transform::Flipped);
-        assert_eq!(turned, Damage::from(Rect { x: 0, y: 35, width: 5, height: 10 }));
-        let beside = Damage::from(Rect { x: 0, y: 0, width: 10, height: 10 });
-        assert!(visible(&beside, &part, Transform::Normal).is_empty());
-        assert_eq!(visible(&Damage::Whole, &part, Transform::Normal), Damage::Whole);
-    }
 }

@@ -23,7 +23,6 @@ pub(crate) use self::ways::{Manner, Takes, Ways, Wish};
 use crate::caps;
 use crate::inbox::News;
 use crate::mailbox::Frame;
-use crate::meta;
 use crate::settings::AckMode;
 
 /// A memory of a commit that somebody downstream has.
@@ -255,7 +254,7 @@ impl Sink for GstSink {
         let memories = known.lend(commit, again, &buffer.storage, inbox);
         self.shown = Some(import);
         let Some(memories) = memories else { return self.skip(commit) };
-        let damage = meta::visible(damage, &buffer.visible, Transform::Normal);
+        let damage = damage.seen(buffer.visible, Transform::Normal);
         let buffer = buffer.id;
         let (copied, ready) = (false, Instant::now());
         let frame =

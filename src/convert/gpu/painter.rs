@@ -2,7 +2,10 @@
 
 use std::ffi::{CStr, c_void};
 
-use glow::{HasContext, NativeFramebuffer, NativeProgram, NativeTexture, NativeUniformLocation};
+use glow::{
+    HasContext, NativeFramebuffer, NativeProgram, NativeRenderbuffer, NativeTexture,
+    NativeUniformLocation,
+};
 
 use crate::convert::cpu::{View, visible_damage};
 use crate::frame::{Damage, Size, Transform};
@@ -127,6 +130,23 @@ impl Painter {
     /// Whether it can draw from such a texture.
     pub(super) fn draws(&self, kind: Kind) -> bool {
         kind != Kind::External || self.external.is_some()
+    }
+
+    /// A framebuffer by which a renderbuffer is drawn into, and OpenGL's word on whether it can be.
+    pub(super) fn framebuffer(
+        &self,
+        renderbuffer: NativeRenderbuffer,
+    ) -> Result<(NativeFramebuffer, u32), String> {
+        // SAFETY: as above; the renderbuffer is of this context, as all are that callers have.
+        unsafe {
+            let framebuffer = self.gl.create_framebuffer()?;
+            self.gl.bind_framebuffer(glow::FRAMEBUFFER, Some(framebuffer));
+            let (at, kind) = (glow::COLOR_ATTACHMENT0, glow::RENDERBUFFER);
+            self.gl.framebuffer_renderbuffer(glow::FRAMEBUFFER, at, kind, Some(renderbuffer));
+            let status = self.gl.check_framebuffer_status(glow::FRAMEBUFFER);
+            self.gl.bind_framebuffer(glow::FRAMEBUFFER, None);
+            Ok((framebuffer, status))
+        }
     }
 
     /// A texture without content, whose pixels are taken as they are.

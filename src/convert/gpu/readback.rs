@@ -39,12 +39,7 @@ impl Well {
             let renderbuffer = gl.create_renderbuffer()?;
             gl.bind_renderbuffer(glow::RENDERBUFFER, Some(renderbuffer));
             gl.renderbuffer_storage(glow::RENDERBUFFER, glow::RGBA8, width, height);
-            let framebuffer = gl.create_framebuffer()?;
-            gl.bind_framebuffer(glow::FRAMEBUFFER, Some(framebuffer));
-            let (at, kind) = (glow::COLOR_ATTACHMENT0, glow::RENDERBUFFER);
-            gl.framebuffer_renderbuffer(glow::FRAMEBUFFER, at, kind, Some(renderbuffer));
-            let status = gl.check_framebuffer_status(glow::FRAMEBUFFER);
-            gl.bind_framebuffer(glow::FRAMEBUFFER, None);
+            let (framebuffer, status) = painter.framebuffer(renderbuffer)?;
             let buffer = gl.create_buffer()?;
             gl.bind_buffer(glow::PIXEL_PACK_BUFFER, Some(buffer));
             gl.buffer_data_size(glow::PIXEL_PACK_BUFFER, bytes, glow::STREAM_READ);

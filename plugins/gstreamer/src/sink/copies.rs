@@ -15,7 +15,6 @@ use crate::caps::{self, Agreed, Picture};
 use crate::end::{End, Kind};
 use crate::mailbox::Frame;
 use crate::memory::Lendable;
-use crate::meta;
 
 /// Memory of ours that copies are made in.
 #[derive(Debug)]
@@ -234,7 +233,7 @@ impl GstSink {
         let Some(memory) = target.memory.lend(commit) else { return self.skip(commit) };
         let memories = [Some(memory), None, None, None];
         self.shown = None;
-        let damage = meta::visible(damage, &buffer.visible, buffer.transform);
+        let damage = damage.seen(buffer.visible, buffer.transform);
         let buffer = buffer.id;
         let (copied, ready) = (!caps::is_dmabuf(&agreed.caps), std::time::Instant::now());
         let frame =
