@@ -1,14 +1,18 @@
 //! `fanlight dump`, as the program does it: what it waits for, what it writes, and what it says.
 
+#[path = "support/folder.rs"]
+mod folder;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
 use fanlight::capture::{Picture, PictureFormat, hash, read_picture};
 use fanlight::demo::oracle;
 use fanlight::frame::Size;
+use folder::Folder;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -17,23 +21,10 @@ const BYTES: usize = 128 * 96 * 4;
 /// Still but for what it draws.
 const DEMO: &str = "demo:?size=128x96";
 
-struct Folder(tempfile::TempDir);
-
 impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn command(&self, args: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fanlight"));
+        let mut command = self.fanlight();
         command.arg("dump").args(args.split_whitespace());
-        command.current_dir(self.0.path()).env_clear().stdin(Stdio::null());
-        // That there are no dma-bufs here has nothing to do with it.
-        command.env("FANLIGHT_LOG", "error");
         command
     }
 
@@ -49,11 +40,6 @@ impl Folder {
     fn start(&self, args: &str) -> Running {
         let mut command = self.command(args);
         Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
-    }
-
-    fn files(&self) -> BTreeSet<String> {
-        let names = fs::read_dir(self.0.path()).unwrap();
-        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
     fn manifest(&self, name: &str) -> Vec<Value> {
@@ -181,8 +167,7 @@ fn a_picture_is_waited_for_in_the_screen_or_in_a_part_of_it() {
     let (_, said) =
         folder.ends(&format!("{DEMO} --wait change --mask black.png --timeout 200ms -o e.png"), 3);
     assert!(said.contains("the screen did not change within 0.2 s"), "{said}");
-    let files = ["a.png", "b.png", "black.png", "d.png"].map(str::to_owned);
-    assert_eq!(folder.files(), files.into());
+    assert_eq!(folder.files(), ["a.png", "b.png", "black.png", "d.png"]);
     for (wait, words) in [
         ("still", "nothing is known of \"still\""),
         ("stable:soon", "\"soon\" is no time"),
@@ -205,7 +190,7 @@ fn a_part_is_written_and_one_that_is_not_on_the_screen_is_said() {
     );
     let (_, said) = folder.ends(&format!("{DEMO} --crop 128,0,1,1 -o none.png"), 1);
     assert!(said.contains("nothing of 1x1 at 128,0 is on the screen, which is 128x96"), "{said}");
-    assert_eq!(folder.files(), ["part.png".to_owned()].into());
+    assert_eq!(folder.files(), ["part.png"]);
 }
 
 #[test]

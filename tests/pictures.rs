@@ -1,28 +1,21 @@
 //! Pictures in files, as the program writes, reads and compares them.
 
+#[path = "support/folder.rs"]
+mod folder;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::Output;
 
 use fanlight::capture::{Picture, PictureFormat, read_picture};
 use fanlight::demo::oracle;
 use fanlight::frame::Size;
+use folder::Folder;
 
 const SIZE: Size = Size { width: 320, height: 240 };
 const DEMO: &str = "demo:?size=320x240";
 
-/// A folder, in which the program runs.
-struct Folder(tempfile::TempDir);
-
 impl Folder {
-    fn new() -> Self {
-        Self(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     /// A picture in which all is grey but for this pixel, of another grey.
     fn save(&self, name: &str, (x, y): (u32, u32), grey: u8) {
         let mut pixels = vec![100; (SIZE.width * SIZE.height * 4) as usize];
@@ -36,29 +29,17 @@ impl Folder {
         format.write(frame, fs::File::create(path).unwrap()).unwrap();
     }
 
-    fn fanlight(&self, args: &str) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fanlight"));
-        command.args(args.split_whitespace()).current_dir(self.0.path()).env_clear();
-        // That there are no dma-bufs here has nothing to do with it.
-        command.env("FANLIGHT_LOG", "error");
-        command.output().expect("the program starts")
+    fn run(&self, args: &str) -> Output {
+        self.fanlight().args(args.split_whitespace()).output().expect("the program starts")
     }
 
     /// Asserts the exit code; returns what is said, in one sentence.
     fn ends(&self, args: &str, code: i32) -> String {
-        let output = self.fanlight(args);
+        let output = self.run(args);
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(code), "{args}: {said}");
         assert_eq!(said.lines().count(), usize::from(code != 0), "{args}: {said}");
         said.trim_end().to_owned()
-    }
-
-    fn files(&self) -> Vec<String> {
-        let names = fs::read_dir(self.0.path()).unwrap();
-        let mut names: Vec<_> =
-            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
     }
 }
 
@@ -79,7 +60,7 @@ fn a_dump_is_what_its_name_says() {
     }
     folder.ends(&format!("dump {DEMO} --format qoi -o screen"), 0);
     assert!(fs::read(folder.path("screen")).unwrap().starts_with(b"qoif"));
-    let output = folder.fanlight(&format!("dump {DEMO} --format ppm -o -"));
+    let output = folder.run(&format!("dump {DEMO} --format ppm -o -"));
     assert!(output.stdout.starts_with(b"P6\n320 240 255\n"), "{:?}", output.status);
     let said = folder.ends(&format!("dump {DEMO} -o screen.jpg"), 2);
     assert!(said.contains(".jpg") && said.contains(".png, .qoi, .ppm, .webp"), "{said}");

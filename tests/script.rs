@@ -3,6 +3,8 @@
 
 #[path = "support/fake_qemu.rs"]
 mod fake_qemu;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "script/guest.rs"]
 mod guest;
 #[path = "script/input.rs"]
@@ -11,13 +13,11 @@ mod input;
 mod words;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::path::Path;
+use std::process::{Child, Output, Stdio};
 
 use fanlight::capture::read_picture;
-
-/// A folder, in which the program runs.
-struct Folder(tempfile::TempDir);
+use folder::Folder;
 
 /// What the program ended with, and said.
 #[derive(Debug)]
@@ -30,40 +30,19 @@ struct Ended {
 impl Folder {
     /// With that script in it.
     fn with(script: &str) -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
+        let folder = Self::new();
         fs::write(folder.path("test.fan"), script).unwrap();
         folder
     }
 
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
     fn start(&self, args: &[&str]) -> Child {
-        Command::new(env!("CARGO_BIN_EXE_fanlight"))
-            .arg("script")
-            .args(args)
-            .current_dir(self.0.path())
-            .env_clear()
-            // That there are no dma-bufs here has nothing to do with it.
-            .env("FANLIGHT_LOG", "error")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the program starts")
+        let mut command = self.fanlight();
+        command.arg("script").args(args).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().expect("the program starts")
     }
 
     fn run(&self, args: &[&str]) -> Ended {
         ended(self.start(args).wait_with_output().unwrap())
-    }
-
-    fn files(&self) -> Vec<String> {
-        let names = fs::read_dir(self.0.path()).unwrap();
-        let mut names: Vec<_> =
-            names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
     }
 }
 
