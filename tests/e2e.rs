@@ -31,6 +31,8 @@ mod gst;
 mod input;
 #[path = "e2e/linux.rs"]
 mod linux;
+#[path = "e2e/login.rs"]
+mod login;
 #[path = "e2e/moving.rs"]
 mod moving;
 #[path = "e2e/scene.rs"]
@@ -166,6 +168,7 @@ const TESTS: &[Test] = &[
     test("compositor_killed_leaves_the_guest_running", ends::compositor_killed),
     test("viewer_gone_leaves_the_guest_running", ends::viewer_killed),
     linux("still_linux_console_and_frame_gl_on_blob", linux::still_and_text),
+    linux("login_by_script_gl_on_blob", login::by_script),
     linux("flips_are_whole_and_never_go_back_in_dumps", flips::dumps),
     linux("flips_are_whole_and_never_go_back_in_screenshots", flips::screenshots),
     linux("flips_direct_copy_nothing_and_force_nothing", flips::direct),
@@ -194,9 +197,9 @@ const TESTS: &[Test] = &[
     test("sound_of_the_users_is_recorded_with_microphone", sound::microphone),
     test("clipboard_of_the_guest_goes_to_the_desktop", clipboard::to_the_host),
     test("clipboard_goes_both_ways_through_a_real_qemu", clipboard::real::both_ways),
-    long("still_linux_gl_on_without_blob", linux::long_gl_on),
-    long("still_linux_gl_off_blob", linux::long_gl_off_blob),
-    long("still_linux_gl_off_without_blob", linux::long_gl_off),
+    long("still_linux_and_login_gl_on_without_blob", linux::long_gl_on),
+    long("still_linux_and_login_gl_off_blob", linux::long_gl_off_blob),
+    long("still_linux_and_login_gl_off_without_blob", linux::long_gl_off),
 ];
 
 fn main() -> ExitCode {

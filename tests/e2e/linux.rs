@@ -13,6 +13,7 @@ use fanlight_stage::weston::{Renderer, Shell, Weston};
 use fanlight_stage::{Error, Image, Result, pattern};
 use std::sync::Arc;
 
+use crate::login;
 use crate::scene::await_screenshot;
 use crate::stills::{bus, dumped, same, soon};
 
@@ -205,7 +206,8 @@ pub(crate) fn mode_while_viewing() -> Result<()> {
 fn long(gl: bool, blob: bool) -> Result<()> {
     let mut linux = boot(gl, blob)?;
     linux.frame(5)?;
-    linux.text()
+    linux.text()?;
+    login::log_in(&mut linux)
 }
 
 pub(crate) fn long_gl_on() -> Result<()> {

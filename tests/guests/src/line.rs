@@ -13,6 +13,9 @@ pub enum Command {
     Ping,
     /// Give the screen back to the kernel's console, cleared, with this line of text on it.
     Text(String),
+    /// Give the screen back to the kernel's console, cleared, and have somebody log in there: `root`, whose password is
+    /// `fanlight`.
+    Login,
     /// Flip between two buffers.
     Flip {
         /// How many frames, 0 for as many as there are until the next command.
@@ -120,6 +123,7 @@ impl fmt::Display for Command {
         match self {
             Self::Ping => write!(f, "ping"),
             Self::Text(text) => write!(f, "text {text}"),
+            Self::Login => write!(f, "login"),
             Self::Flip { frames, hold_ms } => write!(f, "flip {frames} {hold_ms}"),
             Self::Still(frame) => write!(f, "still {frame}"),
             Self::Stop => write!(f, "stop"),
@@ -146,6 +150,7 @@ impl FromStr for Command {
         match (verb, rest) {
             ("ping", "") => Ok(Self::Ping),
             ("text", text) => Ok(Self::Text(text.to_owned())),
+            ("login", "") => Ok(Self::Login),
             ("flip", rest) => {
                 let (frames, hold) = rest.split_once(' ').ok_or_else(unknown)?;
                 Ok(Self::Flip { frames: number(frames)?, hold_ms: number(hold)? })
@@ -257,6 +262,7 @@ mod tests {
         for command in [
             Command::Ping,
             Command::Text("a line of text".into()),
+            Command::Login,
             Command::Flip { frames: 20, hold_ms: 1000 },
             Command::Still(7),
             Command::Stop,

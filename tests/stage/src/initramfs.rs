@@ -9,6 +9,7 @@ pub(crate) struct Archive {
 
 const FOLDER: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
+const LINK: u32 = 0o120_777;
 
 impl Archive {
     /// Adds a folder; the one that it is in must be there already.
@@ -19,6 +20,11 @@ impl Archive {
     /// Adds a file that can be run.
     pub(crate) fn file(&mut self, path: &str, content: &[u8]) {
         self.entry(path, PROGRAM, content);
+    }
+
+    /// Adds another name for what is at `target`.
+    pub(crate) fn link(&mut self, path: &str, target: &str) {
+        self.entry(path, LINK, target.as_bytes());
     }
 
     /// The whole archive.
@@ -61,6 +67,7 @@ mod tests {
         let mut archive = Archive::default();
         archive.folder("dev");
         archive.file("init", b"hello");
+        archive.link("sh", "hello");
         let bytes = archive.finish();
         let mut names = Vec::new();
         let mut at = 0;
@@ -79,7 +86,12 @@ mod tests {
             }
             at = (at + size).next_multiple_of(4);
         }
-        let want = [("dev", 0o040_755, 0), ("init", 0o100_755, 5), ("TRAILER!!!", 0, 0)];
+        let want = [
+            ("dev", 0o040_755, 0),
+            ("init", 0o100_755, 5),
+            ("sh", 0o120_777, 5),
+            ("TRAILER!!!", 0, 0),
+        ];
         assert_eq!(names, want.map(|(name, mode, size)| (name.to_owned(), mode, size)));
     }
 }

@@ -22,11 +22,19 @@ fail() { echo \"failed $1\" >/dev/ttyS0; /bin/busybox poweroff -f; }
 /bin/busybox mount -t devtmpfs none /dev
 /bin/busybox mount -t proc none /proc
 /bin/busybox mount -t sysfs none /sys
+echo fanlight >/proc/sys/kernel/hostname
 while read -r module; do
     /bin/busybox insmod \"/modules/$module\" || fail \"module $module can't be loaded\"
 done </modules/order
 exec /bin/guest
 ";
+
+/// Who may log in: root, with the password `fanlight` (as crypt(3) has it by DES, which takes an emulated processor no time).
+const USERS: &str = "root:flyvmq3Sk6Exg:0:0::/root:/bin/sh\n";
+
+/// What a shell does first: the number of its process and what it says of itself go from the screen, so that what is left is
+/// always the same. The prompts for the name and the password are above.
+const PROFILE: &str = "printf '\\033[4;1H\\033[J'\n";
 
 /// What to make the images from.
 #[derive(Clone, Debug)]
@@ -97,11 +105,16 @@ fn initramfs(sources: &Sources, version: &str, dir: &Arc<RunDir>) -> Result<Vec<
         )));
     }
     let mut archive = Archive::default();
-    for folder in ["bin", "dev", "modules", "proc", "sys"] {
+    for folder in ["bin", "dev", "etc", "modules", "proc", "root", "sys"] {
         archive.folder(folder);
     }
     archive.file("bin/busybox", &busybox);
     archive.file("bin/guest", &guest);
+    for name in ["login", "sh"] {
+        archive.link(&format!("bin/{name}"), "busybox");
+    }
+    archive.file("etc/passwd", USERS.as_bytes());
+    archive.file("etc/profile", PROFILE.as_bytes());
     archive.file("init", INIT.as_bytes());
     let modules = sources.root.join("lib/modules").join(version);
     let mut packed = Vec::new();

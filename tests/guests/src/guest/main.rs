@@ -3,6 +3,7 @@
 //!
 //! It is the guest's process 1, started by its init script. It must be linked statically.
 
+mod console;
 mod hotplug;
 mod input;
 mod modules;
@@ -10,7 +11,6 @@ mod player;
 mod screen;
 mod serial;
 
-use std::io::Write;
 use std::process::ExitCode;
 
 use fanlight_guests::line::{Command, Report, parse_size};
@@ -82,7 +82,13 @@ fn obey(player: &mut Player, input: &mut Input, command: Command) -> Result<Vec<
         Command::Ping | Command::Poweroff => {}
         Command::Text(text) => {
             player.close()?;
-            show_text(&text)?;
+            console::show(&text)?;
+        }
+        Command::Login => {
+            // What is typed is the console's.
+            input.close();
+            player.close()?;
+            console::log_in()?;
         }
         Command::Flip { frames, hold_ms } => return player.start(frames, hold_ms),
         Command::Still(frame) => return player.still(frame),
@@ -100,16 +106,6 @@ fn obey(player: &mut Player, input: &mut Input, command: Command) -> Result<Vec<
         Command::Listen => return input.listen(),
     }
     Ok(vec![Report::Ok])
-}
-
-/// Clears the kernel's console and writes one line on it.
-fn show_text(text: &str) -> Result<()> {
-    let console = "/dev/tty0";
-    let mut tty = std::fs::OpenOptions::new()
-        .write(true)
-        .open(console)
-        .map_err(|e| format!("{console} can't be opened: {e}"))?;
-    write!(tty, "\x1b[2J\x1b[H{text}\r\n").map_err(|e| format!("{console} can't be written: {e}"))
 }
 
 /// The size that the kernel's command line asks for: `fanlight.mode=WIDTHxHEIGHT`.
