@@ -51,7 +51,7 @@ impl Guests {
     /// # Errors
     /// If one is not there.
     pub fn open(folder: &Path) -> Result<Self> {
-        for name in ["paint.img", "sound.img", "vmlinuz", "initramfs.cpio"] {
+        for name in ["paint.img", "sound.img", "kernel", "initramfs.cpio"] {
             if !folder.join(name).is_file() {
                 let folder = folder.display();
                 return Err(Error::new(format!(
@@ -77,7 +77,7 @@ impl Guests {
     /// The Linux guest's kernel.
     #[must_use]
     pub fn kernel(&self) -> PathBuf {
-        self.folder.join("vmlinuz")
+        self.folder.join("kernel")
     }
 
     /// The Linux guest's initial file system.

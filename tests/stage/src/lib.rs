@@ -19,6 +19,7 @@ pub mod error;
 pub mod guestline;
 pub mod guests;
 mod initramfs;
+mod kernel;
 pub mod picture;
 pub mod pipeline;
 pub mod prepare;

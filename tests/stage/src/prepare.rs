@@ -1,4 +1,4 @@
-//! Makes the guests' images, once a build: `paint.img`, `sound.img`, `vmlinuz` and `initramfs.cpio`.
+//! Makes the guests' images, once a build: `paint.img`, `sound.img`, `kernel` and `initramfs.cpio`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::child::run;
 use crate::error::{Context, Error, Result};
 use crate::initramfs::Archive;
+use crate::kernel;
 use crate::rundir::RunDir;
 use crate::wait::Deadline;
 
@@ -52,17 +53,16 @@ pub struct Sources {
 pub fn prepare(sources: &Sources, out: &Path) -> Result<()> {
     let dir = RunDir::new()?;
     std::fs::create_dir_all(out).context(format!("making {}", out.display()))?;
-    let version = newest_kernel(&sources.root)?;
+    let version = kernel::newest(&sources.root)?;
     let initramfs = initramfs(sources, &version, &dir)?;
     let paint = assemble("paint", fanlight_guests::PAINT_SOURCE, &dir)?;
     let sound = assemble("sound", fanlight_guests::SOUND_SOURCE, &dir)?;
-    let kernel = sources.root.join("boot").join(format!("vmlinuz-{version}"));
-    let kernel = std::fs::read(&kernel).context(format!("reading {}", kernel.display()))?;
+    let kernel = kernel::unpacked(&sources.root, &version)?;
     for (name, content) in [
         ("paint.img", paint),
         ("sound.img", sound),
         ("initramfs.cpio", initramfs),
-        ("vmlinuz", kernel),
+        ("kernel", kernel),
     ] {
         replace(&out.join(name), &content)?;
     }
@@ -160,27 +160,6 @@ fn is_static(program: &[u8]) -> bool {
     program.starts_with(b"\x7fELF\x02") && headers().is_some_and(|h| !h.contains(&PT_INTERP))
 }
 
-/// The newest kernel of which `root` has the image and the modules.
-fn newest_kernel(root: &Path) -> Result<String> {
-    let missing = || {
-        let place = root.join("boot").join("vmlinuz-*").display().to_string();
-        Error::missing(&format!("a kernel ({place} and its modules)"), "linux-image-amd64")
-    };
-    let entries = std::fs::read_dir(root.join("boot")).map_err(|_| missing())?;
-    let versions = entries.filter_map(|entry| {
-        let name = entry.ok()?.file_name().into_string().ok()?;
-        let version = name.strip_prefix("vmlinuz-")?.to_owned();
-        let list = root.join("lib/modules").join(&version).join("modules.dep");
-        list.exists().then_some(version)
-    });
-    versions.max_by_key(|version| version_key(version)).ok_or_else(missing)
-}
-
-/// The numbers of a version, so that 6.12 is newer than 6.2.
-fn version_key(version: &str) -> Vec<u64> {
-    version.split(|c: char| !c.is_ascii_digit()).filter_map(|n| n.parse().ok()).collect()
-}
-
 /// The modules to load for those that are wanted, first to last, as paths below the kernel's folder.
 fn needed_modules(modules: &Path, wanted: &[&str]) -> Result<Vec<String>> {
     let read = |name: &str| {
@@ -254,12 +233,6 @@ mod tests {
         assert_eq!(names, ["drm", "helper", "dma_buf", "virtio_gpu"]);
         let missing = order_modules(list, "", &MODULES).expect_err("no virtio_pci");
         assert!(missing.to_string().contains("virtio_pci"), "{missing}");
-    }
-
-    #[test]
-    fn versions_sort_by_number() {
-        assert!(version_key("6.12.9-amd64") > version_key("6.2.10-amd64"));
-        assert!(version_key("7.2.12+deb13-amd64") > version_key("6.12.48+deb13-amd64"));
     }
 
     #[test]
