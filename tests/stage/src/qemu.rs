@@ -176,7 +176,7 @@ impl Setup {
     fn command(&self, guests: &Guests, dir: &Arc<RunDir>) -> Result<Command> {
         let at = |kind: &str| dir.path().join(format!("{}.{kind}", self.name));
         let program = std::env::var_os(QEMU_ENV).unwrap_or_else(|| "qemu-system-x86_64".into());
-        let accelerator = accelerator();
+        let processor = processor(&self.guest);
         let mut command = Command::new(program);
         // Neither sound nor anything else of the caller's session is wanted.
         command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
@@ -188,7 +188,8 @@ impl Setup {
         };
         command
             .args(["-nodefaults", "-no-user-config", "-no-reboot"])
-            .args(["-smp", "1", "-accel", accelerator.0, "-cpu", accelerator.1])
+            .args(["-smp", "1"])
+            .args(processor)
             .args(["-machine", &format!("{machine},memory-backend=ram,vmport=off")])
             .arg("-object")
             .arg(format!("memory-backend-memfd,id=ram,size={memory}M,share=on"))
@@ -262,17 +263,26 @@ impl Setup {
     }
 }
 
-/// How the guest's processor is made, and which: QEMU's accelerator and CPU model. Emulated, it is the one with the least,
-/// because a kernel patches itself for all that a processor has.
+/// How the guest's processor is made, and which.
 ///
-/// KVM is used only where the variable asks for it. An emulated machine has it too (QEMU emulates AMD's
-/// virtualization), and boots Linux in a tenth of the time, but now and then it loses the guest or
-/// breaks the machine's kernel ("corrupted stack end detected inside scheduler").
-fn accelerator() -> (&'static str, &'static str) {
-    if std::env::var(ACCELERATOR_ENV).is_ok_and(|name| name == "kvm") {
-        ("kvm", "host,la57=off,erms=off,fsrm=off")
-    } else {
-        ("tcg,thread=multi", "qemu64")
+/// KVM is used only where the variable asks for it. An emulated machine has it too (QEMU emulates AMD's virtualization),
+/// and boots Linux in a tenth of the time, but now and then it loses the guest or breaks the machine's kernel ("corrupted
+/// stack end detected inside scheduler").
+///
+/// A processor that is emulated by an emulated one gets no further once its kernel ticks 250 times a second: handling that
+/// takes all its time. Linux therefore has a clock that goes by its instructions, one for each 32 ns, while it has
+/// something to do, and as ours does while it waits. Its model is the one that has the least, because a kernel patches
+/// itself for all that a processor has.
+fn processor(guest: &Guest) -> &'static [&'static str] {
+    let kvm = std::env::var(ACCELERATOR_ENV).is_ok_and(|name| name == "kvm");
+    match guest {
+        _ if kvm => &["-accel", "kvm", "-cpu", "host,la57=off,erms=off,fsrm=off"],
+        Guest::Linux(_) => {
+            &["-accel", "tcg,thread=single", "-icount", "shift=5,sleep=on", "-cpu", "qemu64"]
+        }
+        Guest::Firmware | Guest::Paint(_) | Guest::Sound => {
+            &["-accel", "tcg,thread=multi", "-cpu", "qemu64"]
+        }
     }
 }
 
