@@ -204,3 +204,19 @@ fn a_window_stays_open_over_the_end_of_its_virtual_machine() {
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("fanlight: the virtual machine demo is gone: "), "{said}");
 }
+
+/// A kiosk's compositor may know no layout: what that costs is said, without anybody asking for it.
+#[test]
+fn a_compositor_without_a_keymap_is_said() {
+    let mut view = View::start(&["demo:"]);
+    view.frames(2);
+    view.compositor.with(|server| {
+        server.focus(&[]);
+        server.keymap(false);
+    });
+    view.frames(2);
+    view.close();
+    let (status, said) = view.ends();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("has no keymap") && said.contains("Caps Lock"), "{said}");
+}
