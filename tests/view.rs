@@ -6,6 +6,10 @@
 #[path = "support/compositor.rs"]
 #[allow(dead_code)]
 mod compositor;
+#[path = "support/fake_qemu.rs"]
+mod fake_qemu;
+#[path = "view/reconnects.rs"]
+mod reconnects;
 #[path = "view/said.rs"]
 mod said;
 
