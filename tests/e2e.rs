@@ -166,6 +166,7 @@ const TESTS: &[Test] = &[
     test("compositor_killed_leaves_the_guest_running", ends::compositor_killed),
     test("viewer_gone_leaves_the_guest_running", ends::viewer_killed),
     linux("still_linux_console_and_frame_gl_on_blob", linux::still_and_text),
+    test("viewer_reconnects_when_a_real_qemu_comes_back", ends::qemu_back),
     linux("flips_are_whole_and_never_go_back_in_dumps", flips::dumps),
     linux("flips_are_whole_and_never_go_back_in_screenshots", flips::screenshots),
     linux("flips_direct_copy_nothing_and_force_nothing", flips::direct),
