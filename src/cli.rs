@@ -61,7 +61,8 @@ Exit codes: 0 done, 1 failed, 2 wrong usage (also: no or several VMs to choose f
 FANLIGHT_LOG takes a filter as `debug` or `fanlight::session=trace`.
 What isn't typed for view, dump and script is taken from the environment (--present from FANLIGHT_PRESENT, and
 so on), else from the configuration file, where the flags have the same names (`fanlight config` prints one).
-A flag that is set there is taken back by =no, as in --reconnect=no.";
+A flag that is set there is taken back by =no, as in --reconnect=no. FANLIGHT_HOTKEY holds one hotkey; the file
+takes a list of them.";
 
 #[derive(Debug, Subcommand)]
 enum Verb {

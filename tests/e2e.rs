@@ -9,6 +9,8 @@ mod clipboard;
 mod compositor;
 #[path = "e2e/demo.rs"]
 mod demo;
+#[path = "e2e/desktop.rs"]
+mod desktop;
 #[path = "e2e/doctor.rs"]
 mod doctor;
 #[path = "e2e/dumps.rs"]
@@ -155,6 +157,7 @@ const TESTS: &[Test] = &[
     test("moving_boot_sector_never_goes_back_in_dumps", moving::dumps),
     test("moving_boot_sector_is_whole_at_each_pause", moving::pauses),
     test("moving_boot_sector_is_followed_through_a_reset", moving::reset),
+    test("desktop_files_are_valid", desktop::files),
     test("desktop_is_sharp_at_every_scale", sizes::exact),
     test("clipboard_of_the_desktop_goes_to_the_guest", clipboard::to_the_guest),
     test("clipboard_off_passes_nothing", clipboard::off),
@@ -166,6 +169,7 @@ const TESTS: &[Test] = &[
     test("doctor_finds_everything_in_order", doctor::everything),
     test("a_timeout_leaves_whole_files_only", words::timeout),
     test("qemu_killed_is_said_by_viewer_and_dump", ends::qemu_killed),
+    test("viewer_reconnects_when_a_real_qemu_comes_back", ends::qemu_back),
     test("compositor_killed_leaves_the_guest_running", ends::compositor_killed),
     test("viewer_gone_leaves_the_guest_running", ends::viewer_killed),
     linux("still_linux_console_and_frame_gl_on_blob", linux::still_and_text),

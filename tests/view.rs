@@ -6,13 +6,26 @@
 #[path = "support/compositor.rs"]
 #[allow(dead_code)]
 mod compositor;
+#[cfg(feature = "audio")]
+#[path = "support/fake_audio.rs"]
+mod fake_audio;
+#[path = "support/fake_qemu.rs"]
+mod fake_qemu;
+#[cfg(feature = "audio")]
+#[path = "support/fake_sound.rs"]
+mod fake_sound;
+#[path = "view/reconnects.rs"]
+mod reconnects;
 #[path = "view/said.rs"]
 mod said;
+#[cfg(feature = "audio")]
+#[path = "view/sound.rs"]
+mod sound;
 
 use std::io::{BufRead, BufReader, Read};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
@@ -50,7 +63,16 @@ impl View {
 
     /// The program of a user who is at home there.
     fn start_at(home: &Path, args: &[&str]) -> Self {
-        let (compositor, stream) = Compositor::start(Script::default());
+        Self::start_over(Compositor::start(Script::default()), home, args, &[])
+    }
+
+    /// The same with that compositor, at the other end of the socket, and with more in its environment.
+    fn start_over(
+        (compositor, stream): (Compositor, UnixStream),
+        home: &Path,
+        args: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Self {
         // The program inherits this one, by its number.
         fcntl_setfd(&stream, FdFlags::empty()).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_fanlight"))
@@ -60,6 +82,7 @@ impl View {
             .env("HOME", home)
             .env("XDG_ACTIVATION_TOKEN", TOKEN)
             .env("WAYLAND_SOCKET", stream.as_raw_fd().to_string())
+            .envs(environment.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the program starts");
@@ -84,6 +107,14 @@ impl View {
                 answer(server, answered);
             }
             (server.surfaces.title == title).then_some(())
+        });
+    }
+
+    /// The user presses these keys together, and lifts them.
+    fn press(&self, keys: &[u32]) {
+        self.compositor.with(|server| {
+            keys.iter().for_each(|key| server.key(*key, true));
+            keys.iter().rev().for_each(|key| server.key(*key, false));
         });
     }
 

@@ -21,7 +21,8 @@ Examples:
   fanlight doctor --json | jq '.findings[] | select(.verdict == \"warn\")'
 
 ok: nothing to do. info: something is not there that not everybody wants. warn: it works, but not as well
-as it could. fail: view or dump can't work. Exit code 1 if something fails.
+as it could. fail: view or dump can't work. Exit code 1 if something fails. What helps against a warn or a fail
+stands below it: commands, or after a # what no command does.
 
 Nothing is changed, and no guest is watched.")]
 pub(super) struct DoctorArgs {
@@ -29,7 +30,7 @@ pub(super) struct DoctorArgs {
     #[arg(value_name = "URI")]
     uri: Option<String>,
     /// Print an object: fanlight (the version), works, and findings, an array of objects: subject, check, verdict, says,
-    /// means and remedy (null where there is nothing to say)
+    /// means and remedy (null where there is nothing to say); a remedy's lines are commands, or begin with #
     #[arg(long)]
     json: bool,
 }
@@ -64,7 +65,7 @@ struct Finding {
     says: String,
     /// What that means for the user.
     means: Option<String>,
-    /// What can be done about it: commands, a line each.
+    /// What can be done about it: commands, a line each; a line that begins with # says what no command does.
     remedy: Option<String>,
 }
 
@@ -81,12 +82,13 @@ impl Finding {
         Self::new(check, Verdict::Info, says)
     }
 
-    fn warn(check: &'static str, says: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Warn, says)
+    /// There is always something to be done about these.
+    fn warn(check: &'static str, says: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Warn, says).remedy(remedy)
     }
 
-    fn fail(check: &'static str, says: impl Into<String>) -> Self {
-        Self::new(check, Verdict::Fail, says)
+    fn fail(check: &'static str, says: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(check, Verdict::Fail, says).remedy(remedy)
     }
 
     fn means(self, means: impl Into<String>) -> Self {

@@ -193,3 +193,156 @@ fn bytes(count: f64) -> String {
         None => format!("{count:.0} B"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use super::*;
+    use crate::frame::{
+        BufferId, Format, Layout, Modifier, PLANES_MAX, Plane, Rect, Size, Storage, StorageId,
+        Transform,
+    };
+    use crate::session::{Mode, Why};
+
+    /// A session that has done nothing yet.
+    fn none() -> Stats {
+        Stats {
+            counts: Default::default(),
+            updates: 0,
+            mode: None,
+            update_to_commit: Histogram::default(),
+            commit_to_presented: Histogram::default(),
+            update_to_ack: Histogram::default(),
+        }
+    }
+
+    fn buffer(memory: Memory, format: Format, modifier: Modifier) -> Buffer {
+        let size = Size { width: 1280, height: 800 };
+        let id = StorageId { dev: 1, ino: 2, others: 0 };
+        let planes = [Plane::default(); PLANES_MAX];
+        Buffer {
+            id: BufferId(1),
+            storage: Rc::new(Storage { id, memory, size: 4_096_000, fds: Vec::new() }),
+            layout: Layout { size, format, modifier, planes, plane_count: 1 },
+            visible: Rect { x: 0, y: 0, width: 1280, height: 800 },
+            transform: Transform::Normal,
+        }
+    }
+
+    fn lines(panel: &Panel) -> Vec<String> {
+        let line = |line: &Line| match line {
+            Line::Heading(text) | Line::Text(text) => text.clone(),
+            Line::Row(label, values) | Line::Columns(label, values) => {
+                format!("{label}: {}", values.join(" | "))
+            }
+            Line::Gap => String::new(),
+        };
+        panel.lines.iter().map(line).collect()
+    }
+
+    #[test]
+    fn all_that_happens_is_in_the_corner() {
+        // What was slow before the last seconds is of no interest any more.
+        let mut first = none();
+        for _ in 0..10 {
+            first.update_to_commit.record(Duration::from_millis(900));
+        }
+        let mut before = first.clone();
+        (before.counts.flips, before.counts.in_place, before.counts.forced_acks) = (1000, 10, 2);
+        before.counts.bytes_copied = 7_000_000;
+        let mut now = before.clone();
+        (now.counts.flips, now.counts.in_place) = (1090, 20);
+        now.counts.bytes_copied += 5_000_000;
+        now.mode = Some((Mode::Direct, Why::Flips));
+        (0..98).for_each(|_| now.update_to_commit.record(Duration::from_millis(2)));
+        (0..2).for_each(|_| now.update_to_commit.record(Duration::from_millis(40)));
+        (0..60).for_each(|_| now.commit_to_presented.record(Duration::from_millis(8)));
+        let udmabuf = Memory::DmaBuf { exporter: "udmabuf".to_owned() };
+        let buffer = buffer(udmabuf, Format::XRGB8888, Modifier::LINEAR);
+        let panel = panel(&Figures {
+            stats: &now,
+            last: Some((Duration::from_secs(2), &before)),
+            first: Some(&first),
+            buffer: Some(&buffer),
+            backend: "QEMU on the session bus",
+            compositor: "sway (wayland-1)",
+        });
+        assert_eq!(panel.note, "30.0 fps, direct");
+        assert_eq!(
+            lines(&panel),
+            [
+                "Guest draws: 50.0 fps",
+                "Screen shows: 30.0 fps",
+                "Mode: direct: the guest flips between buffers",
+                "Picture: 1280 × 800, XR24, linear",
+                "Memory: dma-buf of udmabuf, 4.1 MB",
+                "Copied: 2.5 MB/s",
+                "Forced acks: 2",
+                "",
+                "Latency: p50 | p99",
+                // To an eighth, and never more than the longest.
+                "Update to commit: 2.05 ms | 41.0 ms",
+                "Commit to screen: 8.00 ms | 8.00 ms",
+                "Update to ack: – | –",
+                "",
+                "Backend: QEMU on the session bus",
+                "Compositor: sway (wayland-1)",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_copy_says_of_which_memory_and_why() {
+        let mut now = none();
+        now.mode = Some((Mode::Copy, Why::Refused));
+        let memfd = Memory::Memfd { shrink_sealed: true };
+        let figures = |buffer| {
+            let (backend, compositor) = ("wire", "weston");
+            let figures =
+                Figures { stats: &now, last: None, first: None, buffer, backend, compositor };
+            lines(&panel(&figures))
+        };
+        let implicit = buffer(memfd.clone(), Format::ABGR8888, Modifier::INVALID);
+        let shown = figures(Some(&implicit));
+        for line in [
+            "Mode: copy: the guest's memory can't be shown as it is",
+            "Picture: 1280 × 800, AB24, implicit",
+            "Memory: memfd, 4.1 MB",
+        ] {
+            assert!(shown.iter().any(|shown| shown == line), "no \"{line}\" in {shown:?}");
+        }
+        let tiled = buffer(memfd, Format::NV12, Modifier(0x0100_0000_0000_0002));
+        assert!(figures(Some(&tiled))[3].ends_with("NV12, 0x0100000000000002"));
+    }
+
+    /// In the first second there is nothing to compare with, and maybe no picture.
+    #[test]
+    fn what_is_not_known_yet_is_no_number() {
+        let panel = panel(&Figures {
+            stats: &none(),
+            last: None,
+            first: None,
+            buffer: None,
+            backend: "b",
+            compositor: "c",
+        });
+        assert_eq!(panel.note, "–, none");
+        assert_eq!(
+            lines(&panel)[..4],
+            [
+                "Guest draws: –",
+                "Screen shows: –",
+                "Mode: none: nothing was announced yet",
+                "Copied: –"
+            ]
+        );
+    }
+
+    #[test]
+    fn amounts_are_as_people_read_them() {
+        assert_eq!([0.0, 999.0, 1500.0, 2.5e9].map(bytes), ["0 B", "999 B", "1.5 kB", "2.5 GB"]);
+        let us = |us| millis(Duration::from_micros(us));
+        assert_eq!([us(1234), us(16_700)], ["1.23 ms", "16.7 ms"]);
+    }
+}

@@ -26,6 +26,16 @@ pub(super) fn name(console: &ConsoleInfo) -> &str {
     if console.vm.is_empty() { "QEMU" } else { &console.vm }
 }
 
+/// That it is lost, and how many tries to have it back have failed; `why` the last one did.
+fn waiting(lost: &str, tries: u32, why: &str) -> Panel {
+    let mut lines = vec![Line::Heading("Reconnecting…".to_owned()), Line::Text(sentence(lost))];
+    if tries > 0 {
+        let times = if tries == 1 { "once" } else { &format!("{tries} times") };
+        lines.extend([Line::Gap, Line::Text(sentence(&format!("tried {times}: {why}")))]);
+    }
+    Panel { note: "reconnecting…".to_owned(), lines }
+}
+
 /// Brings a session's backend back.
 pub(super) struct Reconnect {
     retry: Retry,
@@ -46,13 +56,8 @@ impl Reconnect {
 
     /// What the window says until it is back; `lost` is why it went.
     pub(super) fn status(&self, lost: &str) -> Panel {
-        let mut lines = vec![Line::Heading("Reconnecting…".to_owned()), Line::Text(sentence(lost))];
         let (tries, why) = &self.failed;
-        if *tries > 0 {
-            let times = if *tries == 1 { "once" } else { &format!("{tries} times") };
-            lines.extend([Line::Gap, Line::Text(sentence(&format!("tried {times}: {why}")))]);
-        }
-        Panel { note: "reconnecting…".to_owned(), lines }
+        waiting(lost, *tries, why)
     }
 
     /// When [`step`](Self::step) has something to do, if it isn't woken before.
@@ -80,5 +85,43 @@ impl Reconnect {
             }
             None => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_waits_reads_why_it_went_and_why_it_is_not_back() {
+        let heading = Line::Heading("Reconnecting…".to_owned());
+        let text = |text: &str| Line::Text(text.to_owned());
+        let gone = || vec![heading.clone(), text("The connection was closed.")];
+        let said = |tries, why| waiting("the connection was closed", tries, why);
+        assert_eq!(said(0, "").lines, gone());
+        let once = [Line::Gap, text("Tried once: no QEMU is on the bus.")];
+        assert_eq!(said(1, "no QEMU is on the bus").lines, [gone(), once.to_vec()].concat());
+        let often = [Line::Gap, text("Tried 7 times: is it running?")];
+        assert_eq!(said(7, "is it running?").lines, [gone(), often.to_vec()].concat());
+        assert_eq!(said(7, "").note, "reconnecting…");
+    }
+
+    #[test]
+    fn a_window_is_called_after_its_virtual_machine() {
+        let console = |vm: &str, console| ConsoleInfo {
+            uri: "qemu:".parse().unwrap(),
+            vm: vm.to_owned(),
+            uuid: String::new(),
+            console,
+            head: 0,
+            label: String::new(),
+            kind: "Graphic".to_owned(),
+            width: 640,
+            height: 480,
+            backend: String::new(),
+        };
+        assert_eq!(title(&console("vm", 0), false), "vm – Fanlight");
+        assert_eq!(title(&console("vm", 0), true), "vm (1) – Fanlight");
+        assert_eq!(title(&console("", 2), false), "QEMU (3) – Fanlight");
     }
 }

@@ -95,6 +95,24 @@ pub(super) fn sentence(words: &str) -> String {
 mod tests {
     use super::*;
 
+    /// What is said, line by line, and in the title.
+    fn said(panel: &Panel) -> (Vec<&str>, &str) {
+        assert!(matches!(panel.lines[0], Line::Heading(_)), "what it is about comes first");
+        let lines = panel.lines.iter().map(|found| match found {
+            Line::Heading(text) | Line::Text(text) => text.as_str(),
+            other => panic!("{other:?}"),
+        });
+        (lines.collect(), &panel.note)
+    }
+
+    #[test]
+    fn a_heading_says_what_is_and_a_sentence_why() {
+        let sentence = "The guest shows nothing. Its picture comes back by itself.";
+        assert_eq!(said(&off()), (vec!["Guest display off", sentence], "display off"));
+        let ended = ended("QEMU closed the connection");
+        assert_eq!(said(&ended), (vec!["VM ended", "QEMU closed the connection."], "VM ended"));
+    }
+
     #[test]
     fn words_become_a_sentence() {
         assert_eq!(sentence("the backend is gone"), "The backend is gone.");

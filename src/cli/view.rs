@@ -3,6 +3,7 @@
 mod args;
 mod head;
 mod heads;
+mod sound;
 
 pub(super) use args::ViewArgs;
 

@@ -1,12 +1,12 @@
 //! Ends that nobody asked for: of QEMU, of the compositor, of the viewer.
 
 use fanlight_stage::child::{Child, Output};
-use fanlight_stage::guests::Paint;
+use fanlight_stage::guests::{Guests, Paint};
 use fanlight_stage::pattern;
 use fanlight_stage::viewer::fanlight;
 use fanlight_stage::{Error, Result};
 
-use crate::scene::Scene;
+use crate::scene::{SIZE, Scene, await_screenshot, machine};
 use crate::stills::{dumped, same, soon};
 
 /// Draws two frames, and more when it is told to.
@@ -41,6 +41,33 @@ pub(crate) fn qemu_killed() -> Result<()> {
     drop(qemu);
     ends_with_a_sentence(viewer.child(), "gone")?;
     ends_with_a_sentence(&mut dump, "gone")
+}
+
+/// Whoever looks keeps the window, dimmed, over the end of one QEMU, and sees the next in it, pixel for pixel.
+pub(crate) fn qemu_back() -> Result<()> {
+    let scene = Scene::start_with("view-back", RESTS, &["--reconnect"])?;
+    let Scene { dir, bus, mut weston, mut qemu, mut viewer } = scene;
+    let frame = qemu.line.paint_one_more(soon())?;
+    let last = pattern::expected(frame, SIZE.0, SIZE.1);
+    await_screenshot(&mut weston, &last, |_| Ok(()))?;
+    drop(qemu);
+    let waits = |line: &str| line.contains("waiting for it to come back").then_some(());
+    viewer.child().wait_line(Output::Err, soon(), waits)?;
+    let deadline = soon();
+    while weston.screenshot()?.difference(&last).is_none() {
+        if deadline.left().is_zero() {
+            return Err(viewer.failure("shows the last picture as if its guest were alive"));
+        }
+    }
+    // It draws more than the first had, so that no old picture is taken for its.
+    let more = Paint { frames: frame + 2, ..RESTS };
+    let mut qemu = machine(more, &bus).start(&Guests::find()?, &dir)?;
+    let frame = qemu.line.done(soon())?;
+    await_screenshot(&mut weston, &pattern::expected(frame, SIZE.0, SIZE.1), |_| Ok(()))?;
+    let frame = qemu.line.paint_one_more(soon())?;
+    await_screenshot(&mut weston, &pattern::expected(frame, SIZE.0, SIZE.1), |_| Ok(()))?;
+    viewer.finish(soon())?;
+    Ok(())
 }
 
 /// The guest draws one more frame and QEMU shows it to whoever comes next.

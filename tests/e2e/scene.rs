@@ -29,19 +29,28 @@ impl Scene {
     /// Waits until the guest rests, or else has drawn some frames, and the viewer of this name has
     /// shown one.
     pub(crate) fn start(name: &str, paint: Paint) -> Result<Self> {
+        Self::start_with(name, paint, &[])
+    }
+
+    /// As [`start`](Self::start), with more arguments for the viewer.
+    pub(crate) fn start_with(name: &str, paint: Paint, arguments: &[&str]) -> Result<Self> {
         let (dir, bus) = bus()?;
-        let setup = Setup::new("paint", Guest::Paint(paint)).on(&bus).gl(true);
-        let mut qemu = setup.start(&Guests::find()?, &dir)?;
+        let mut qemu = machine(paint, &bus).start(&Guests::find()?, &dir)?;
         if paint.frames == 0 {
             qemu.line.frame(2, soon())?;
         } else {
             qemu.line.done(soon())?;
         }
         let weston = Weston::start(Shell::Kiosk, Renderer::Gl, SIZE, &dir)?;
-        let viewer = Viewer::start(name, "qemu:paint", &[], (&bus, &weston), &dir)?;
+        let viewer = Viewer::start(name, "qemu:paint", arguments, (&bus, &weston), &dir)?;
         viewer.wait_count("frames", 1, soon())?;
         Ok(Self { viewer, weston, qemu, bus, dir })
     }
+}
+
+/// The scene's machine.
+pub(crate) fn machine(paint: Paint, bus: &Bus) -> Setup {
+    Setup::new("paint", Guest::Paint(paint)).on(bus).gl(true)
 }
 
 /// Waits until the compositor shows `known`: each of its screenshots before that is `fine`.

@@ -61,7 +61,7 @@ pub(crate) fn exact() -> Result<()> {
     // Much larger than the guest, and all the same no pixel of it is another's.
     let arguments = ["--scale", "1:1", "--fullscreen", "--no-resize"];
     let viewer = Viewer::start("view-1-to-1", "qemu:paint", &arguments, (&bus, &sway), &dir)?;
-    for scale in ["1.5", "1"] {
+    for scale in ["2", "1.25", "1.5", "1"] {
         sway.command(&format!("output HEADLESS-1 scale {scale}"))?;
         await_parts(&mut sway, &format!("fullscreen at scale {scale}"), &[&known])?;
     }

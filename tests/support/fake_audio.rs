@@ -41,6 +41,15 @@ impl FakeAudio {
         self.called.try_recv().is_ok()
     }
 
+    /// The same until the viewer was gone.
+    pub(crate) fn was_called(&self) -> bool {
+        match self.called.recv_timeout(PATIENCE) {
+            Ok(_) => true,
+            Err(RecvTimeoutError::Disconnected) => false,
+            Err(RecvTimeoutError::Timeout) => panic!("the viewer stays"),
+        }
+    }
+
     /// The viewer registers a listener of this interface, as QEMU has it: replied to first, then
     /// authenticated, then looked at.
     pub(crate) fn registered(&self, interface: &'static str) -> FakeListener {

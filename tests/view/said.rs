@@ -42,13 +42,6 @@ impl View {
             server.surfaces.panels().iter().map(|(surface, _)| surface.commits.len()).sum()
         })
     }
-
-    fn press(&self, key: u32) {
-        self.compositor.with(|server| {
-            server.key(key, true);
-            server.key(key, false);
-        });
-    }
 }
 
 /// A backend whose guest does what the test says, on a thread of its own.
@@ -135,10 +128,10 @@ fn what_happens_is_said_in_a_corner() {
     view.frames(20);
     assert!(view.said() - said <= (view.answered - shown) / 5, "{} in 20 frames", view.said());
     view.compositor.with(|server| server.focus(&[]));
-    view.press(F12);
+    view.press(&[F12]);
     view.says(0);
     view.frames(2);
-    view.press(F12);
+    view.press(&[F12]);
     view.says(1);
     view.close();
     assert_eq!(view.ends().0.code(), Some(0));
@@ -203,4 +196,41 @@ fn a_window_stays_open_over_the_end_of_its_virtual_machine() {
     let (status, said) = view.ends();
     assert_eq!(status.code(), Some(1), "{said}");
     assert!(said.contains("fanlight: the virtual machine demo is gone: "), "{said}");
+}
+
+/// A kiosk's compositor may know no layout: what that costs is said, without anybody asking for it.
+#[test]
+fn a_compositor_without_a_keymap_is_said() {
+    let mut view = View::start(&["demo:"]);
+    view.frames(2);
+    view.compositor.with(|server| {
+        server.focus(&[]);
+        server.keymap(false);
+    });
+    view.frames(2);
+    view.close();
+    let (status, said) = view.ends();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("has no keymap") && said.contains("Caps Lock"), "{said}");
+}
+
+/// Who asks for what this build hasn't got is told what has it.
+#[cfg(not(feature = "audio"))]
+#[test]
+fn a_build_without_sound_says_so_to_who_asks_for_it() {
+    let asked = |args: &[&str]| {
+        let mut view = View::start(args);
+        view.frames(2);
+        view.compositor.with(|server| server.focus(&[]));
+        if args.len() == 1 {
+            view.press(&[29, 56, 50]);
+        }
+        view.close();
+        let (status, said) = view.ends();
+        assert_eq!(status.code(), Some(0), "{said}");
+        assert!(said.contains("needs the feature `audio`"), "{said}");
+        said
+    };
+    assert!(asked(&["demo:", "--microphone"]).contains("--microphone does nothing"));
+    assert!(asked(&["demo:"]).contains("the hotkey `mute` does nothing"));
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::compositor::Server;
-use crate::compositor::surfaces::SurfaceSeen;
+use crate::compositor::surfaces::{Pixels, SurfaceSeen};
 use fanlight::frame::{Cursor, Pointing};
 use wayland_protocols::wp::cursor_shape::v1::server::wp_cursor_shape_device_v1::Shape;
 
@@ -140,6 +140,34 @@ fn it_is_the_pointers_as_large_as_the_picture_has_it_and_only_above_that() {
     // Another machine, of which nothing is known.
     stage.sink.set_cursor(None);
     stage.sees_shape(4);
+}
+
+/// What is half clear has its colours multiplied by that already, and reaches the desktop so: once more it would
+/// be too dark, and divided it would have a bright rim.
+#[test]
+fn what_is_half_clear_is_as_the_guest_has_it() {
+    let mut stage = plain();
+    let mut cursor = cursor(8, 8, (0, 0));
+    // Half of a strong blue, a faint white, and colour that is all there.
+    let [first, second, third] = [[128, 10, 0, 128], [1, 1, 1, 1], [255, 254, 3, 255]];
+    cursor.pixels[..12].copy_from_slice(&[first, second, third].concat());
+    stage.sink.set_cursor(Some(&cursor));
+    stage.compositor.with(|server| server.point(40.0, 10.0));
+    stage.sees(&Shown { hotspot: (0, 0), size: (8, 8), pixels: cursor.pixels.clone() });
+    stage.compositor.with(|server| {
+        let (_, Some((surface, ..))) = server.seat.cursor.unwrap() else { panic!() };
+        let commits = server.surfaces.surfaces[surface].commits.iter().rev();
+        let mut buffers = commits.filter_map(|commit| match commit.attached {
+            Attached::Buffer(buffer) => Some(&server.surfaces.buffers[buffer].pixels),
+            _ => None,
+        });
+        let pixels = buffers.next();
+        assert!(matches!(pixels, Some(Pixels::Shm { alpha: true, .. })), "{pixels:?}");
+    });
+    // Above the picture, too.
+    stage.sink.set_pointing(Pointing::Relative);
+    stage.sink.move_cursor(3, 4, true);
+    stage.sees_above(Some(((3, 4), (8, 8), &cursor.pixels)));
 }
 
 #[test]

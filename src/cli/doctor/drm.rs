@@ -12,9 +12,10 @@ pub(super) fn check() -> Vec<Finding> {
     let nodes = render_nodes(None).unwrap_or_default();
     if nodes.is_empty() {
         let means = "Everything is drawn by the CPU, and QEMU can't do gl=on.";
-        return vec![
-            Finding::warn("render-node", "no GPU: /dev/dri has no render node").means(means),
-        ];
+        let remedy = "lspci -k   # whether there is a GPU (VGA, Display), and its driver in use\n\
+                      # In a virtual machine: give it one, as by QEMU's -device virtio-gpu-gl.";
+        let says = "no GPU: /dev/dri has no render node";
+        return vec![Finding::warn("render-node", says, remedy).means(means)];
     }
     let mut findings: Vec<_> = nodes.iter().map(|node| render_node(node)).collect();
     findings.push(match SyncNode::open(None) {
@@ -35,11 +36,11 @@ fn render_node(node: &Path) -> Finding {
         Ok(_) => Finding::info("render-node", format!("{name}: driver {driver}, without 3D")),
         Err(error) => {
             let says = format!("{name}: driver {driver}, can't be opened ({error})");
-            let finding = Finding::warn("render-node", says).means("Copies are made by the CPU.");
-            match error.kind() {
-                ErrorKind::PermissionDenied => finding.remedy(may_open(node)),
-                _ => finding,
-            }
+            let remedy = match error.kind() {
+                ErrorKind::PermissionDenied => may_open(node),
+                _ => "sudo dmesg | grep -i drm   # what its driver says".to_owned(),
+            };
+            Finding::warn("render-node", says, remedy).means("Copies are made by the CPU.")
         }
     }
 }

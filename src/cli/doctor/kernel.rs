@@ -23,7 +23,9 @@ pub(super) fn check() -> Vec<Finding> {
         Ok(memory) => memory,
         Err(error) => {
             let says = format!("no memory can be made to share with others ({error})");
-            findings.push(Finding::fail("memfd", says).means("Neither view nor dump can copy."));
+            let remedy = "ulimit -a   # how much memory and how many open files a program may have";
+            let finding = Finding::fail("memfd", says, remedy);
+            findings.push(finding.means("Neither view nor dump can copy."));
             return findings;
         }
     };
@@ -56,33 +58,39 @@ fn udmabuf(memory: &OwnedFd) -> Result<OwnedFd, Finding> {
     let path = Path::new(UDMABUF);
     let means = "QEMU can't hand out a guest's memory as it is (blob=true): each frame is copied.";
     if !path.exists() {
-        let finding = Finding::warn("udmabuf", format!("{UDMABUF} is not there"));
         let remedy =
             "sudo modprobe udmabuf\necho udmabuf | sudo tee /etc/modules-load.d/udmabuf.conf";
-        return Err(finding.means(means).remedy(remedy));
+        let finding = Finding::warn("udmabuf", format!("{UDMABUF} is not there"), remedy);
+        return Err(finding.means(means));
     }
     create_udmabuf(memory.as_fd(), 0, sys::page_align(1)).map_err(|error| {
-        let finding = Finding::warn("udmabuf", format!("{UDMABUF} can't be used ({error})"));
-        let finding = finding.means(means);
-        match error.kind() {
-            ErrorKind::PermissionDenied => finding.remedy(may_open(path)),
-            _ => finding,
-        }
+        let remedy = match error.kind() {
+            ErrorKind::PermissionDenied => may_open(path),
+            _ => "sudo dmesg | grep -i udmabuf   # what the kernel says".to_owned(),
+        };
+        let says = format!("{UDMABUF} can't be used ({error})");
+        Finding::warn("udmabuf", says, remedy).means(means)
     })
 }
 
 /// The command after which this user may open a device.
 pub(super) fn may_open(device: &Path) -> String {
-    let group = fs::metadata(device).ok().and_then(|it| group(it.gid(), it.mode()));
+    let groups = fs::read_to_string("/etc/group").unwrap_or_default();
+    let of = fs::metadata(device).ok();
+    let group = of.and_then(|it| group(&groups, it.gid(), it.mode()));
+    allow(group.as_deref(), device)
+}
+
+/// The same for a device that this group may use, or none may.
+fn allow(group: Option<&str>, device: &Path) -> String {
     match group {
         Some(group) => format!("sudo usermod -aG {group} \"$USER\"   # then log in again"),
         None => format!("sudo setfacl -m u:\"$USER\":rw {}", device.display()),
     }
 }
 
-/// The group that may use a device of this group and mode, unless it is root's.
-fn group(gid: u32, mode: u32) -> Option<String> {
-    let groups = fs::read_to_string("/etc/group").ok()?;
+/// The group of `/etc/group` that may use a device of this group and mode, unless it is root's.
+fn group(groups: &str, gid: u32, mode: u32) -> Option<String> {
     let line = |line: &str| {
         let mut fields = line.split(':');
         let (name, id) = (fields.next()?, fields.nth(1)?);
@@ -102,7 +110,7 @@ fn limits() -> Finding {
     if bytes < BYTES_4K {
         let means = format!("A 4K picture has {} MiB: it is copied.", BYTES_4K.div_ceil(1 << 20));
         let remedy = "echo 256 | sudo tee /sys/module/udmabuf/parameters/size_limit_mb";
-        return Finding::warn("udmabuf-limits", says).means(means).remedy(remedy);
+        return Finding::warn("udmabuf-limits", says, remedy).means(means);
     }
     if (pieces as u64) < wanted {
         let means = format!(
@@ -110,7 +118,7 @@ fn limits() -> Finding {
              and the picture stays black or is copied."
         );
         let remedy = "echo 16384 | sudo tee /sys/module/udmabuf/parameters/list_limit";
-        return Finding::warn("udmabuf-limits", says).means(means).remedy(remedy);
+        return Finding::warn("udmabuf-limits", says, remedy).means(means);
     }
     Finding::ok("udmabuf-limits", says + ", enough for 4K")
 }
@@ -120,8 +128,8 @@ fn sync_file(dmabuf: &OwnedFd) -> Finding {
         Ok(_) => Finding::ok("sync-file", "dma-bufs tell when they are drawn (EXPORT_SYNC_FILE)"),
         Err(error) => {
             let says = format!("dma-bufs don't tell when they are drawn ({error})");
-            let means = "A frame that a GPU still draws may be shown too early. Linux 6.0 has it.";
-            Finding::warn("sync-file", says).means(means)
+            let means = "A frame that a GPU still draws may be shown too early.";
+            Finding::warn("sync-file", says, "# Use Linux 6.0 or newer.").means(means)
         }
     }
 }
@@ -133,8 +141,9 @@ fn pagemap_scan(memory: &OwnedFd) -> Finding {
         Ok(_) => Finding::ok("pagemap-scan", "replaced pages are noticed (PAGEMAP_SCAN)"),
         Err(error) => {
             let says = format!("replaced pages can't be noticed ({error})");
-            let means = "Only backends of guest-scanout-v1 and the demo need it. Linux 6.7 has it.";
-            Finding::info("pagemap-scan", says).means(means)
+            let means = "Only backends of guest-scanout-v1 and the demo need it.";
+            let finding = Finding::info("pagemap-scan", says).means(means);
+            finding.remedy("# Use Linux 6.7 or newer.")
         }
     }
 }
@@ -150,11 +159,44 @@ fn huge_pages() -> io::Result<Finding> {
         let mib = value("Hugepagesize") >> 10;
         match total {
             0 => Finding::info("hugepages", "no huge pages are kept for guests")
-                .means("Guests work without. Pictures in huge pages are shown as well."),
+                .means("Guests work without. Pictures in huge pages are shown as well.")
+                .remedy(format!(
+                    "sudo sysctl vm.nr_hugepages=512   # of {mib} MiB each, for memory-backend-memfd,hugetlb=on"
+                )),
             total => Finding::ok(
                 "hugepages",
                 format!("{free} of {total} huge pages of {mib} MiB are free"),
             ),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GROUPS: &str = "root:x:0:\nvideo:x:44:u,v\n# a comment\nkvm:x:109:\nrender:x:1090:\n";
+
+    #[test]
+    fn who_may_use_a_device_is_its_group() {
+        assert_eq!(group(GROUPS, 109, 0o660).as_deref(), Some("kvm"));
+        assert_eq!(group(GROUPS, 44, 0o100_666).as_deref(), Some("video"));
+        // Only root may, or may hand that on; the group may only read, or has no name.
+        assert_eq!(group(GROUPS, 0, 0o660), None);
+        assert_eq!(group(GROUPS, 109, 0o600), None);
+        assert_eq!(group(GROUPS, 109, 0o640), None);
+        assert_eq!(group(GROUPS, 10, 0o660), None);
+    }
+
+    #[test]
+    fn whoever_may_not_open_a_device_reads_which_command_helps() {
+        let device = Path::new("/dev/udmabuf");
+        let joins = allow(Some("kvm"), device);
+        assert!(joins.starts_with("sudo usermod -aG kvm \"$USER\""), "{joins}");
+        assert!(joins.contains("log in again"), "{joins}");
+        assert_eq!(allow(None, device), "sudo setfacl -m u:\"$USER\":rw /dev/udmabuf");
+        // One that isn't there is nobody's.
+        let nowhere = Path::new("/dev/fanlight-nowhere");
+        assert_eq!(may_open(nowhere), allow(None, nowhere));
+    }
 }

@@ -6,6 +6,9 @@ use super::Finding;
 use super::program::{Ran, run};
 use crate::source::{self, ConsoleInfo, Options, SourceError, Uri};
 
+/// Debian's way to one that is new enough for all that is used.
+const NEWER: &str = "sudo apt install -t trixie-backports qemu-system   # Debian 13; else QEMU 10.1 or newer from elsewhere";
+
 const LIMIT: Duration = Duration::from_secs(3);
 
 pub(super) fn check(uri: Option<&Uri>) -> Vec<Finding> {
@@ -25,10 +28,13 @@ fn qemu() -> Vec<Finding> {
         Ran::Missing => {
             let says = format!("{program} is not installed");
             let means = "Virtual machines elsewhere, and other backends, can be seen all the same.";
-            return vec![Finding::info("qemu", says).means(means)];
+            let remedy = "sudo apt install qemu-system qemu-system-gui   # Debian; Fedora: qemu-kvm qemu-ui-dbus";
+            return vec![Finding::info("qemu", says).means(means).remedy(remedy)];
         }
         Ran::Failed(why) => {
-            return vec![Finding::warn("qemu", format!("{program} can't be asked: {why}"))];
+            let says = format!("{program} can't be asked: {why}");
+            let remedy = format!("{program} --version   # what it says instead");
+            return vec![Finding::warn("qemu", says, remedy)];
         }
         Ran::Said(text) => text,
     };
@@ -42,9 +48,11 @@ fn qemu() -> Vec<Finding> {
             findings.push(if has("dbus") {
                 Finding::ok("qemu-display", "it has -display dbus")
             } else {
-                Finding::warn("qemu-display", "it has no -display dbus")
-                    .means("Its guests can't be seen. Distributions may have it in a package of its own.")
-                    .remedy("sudo apt install qemu-system-gui   # Debian; Fedora: qemu-ui-dbus")
+                let remedy = "sudo apt install qemu-system-gui   # Debian; Fedora: qemu-ui-dbus";
+                let finding = Finding::warn("qemu-display", "it has no -display dbus", remedy);
+                finding.means(
+                    "Its guests can't be seen. Distributions may have it in a package of its own.",
+                )
             });
             if !has("egl-headless") {
                 let means = "-display dbus,gl=on needs it: without, each frame is copied.";
@@ -56,8 +64,9 @@ fn qemu() -> Vec<Finding> {
         }
         Ran::Missing => {}
         Ran::Failed(why) => {
-            findings
-                .push(Finding::warn("qemu-display", format!("it doesn't say its displays: {why}")));
+            let says = format!("it doesn't say its displays: {why}");
+            let remedy = format!("{program} -display help   # what it says instead");
+            findings.push(Finding::warn("qemu-display", says, remedy));
         }
     }
     findings
@@ -69,14 +78,14 @@ fn judge(number: &str) -> Finding {
     let says = format!("QEMU {number}");
     if version < (7, 0) {
         let means = "-display dbus came with QEMU 7.0: its guests can't be seen.";
-        Finding::warn("qemu", says).means(means)
+        Finding::warn("qemu", says, NEWER).means(means)
     } else if version < (9, 2) {
         let means = "Before QEMU 9.2 a console takes one viewer at a time, and without gl=on all pixels are sent.";
-        Finding::info("qemu", says).means(means)
+        Finding::info("qemu", says).means(means).remedy(NEWER)
     } else if version < (10, 1) {
         let means = "Before QEMU 10.1 it doesn't say which part of a buffer is visible: with gl=on some guests \
                      show the wrong part.";
-        Finding::info("qemu", says).means(means)
+        Finding::info("qemu", says).means(means).remedy(NEWER)
     } else {
         Finding::ok("qemu", says)
     }
@@ -93,15 +102,14 @@ fn bus() -> Vec<Finding> {
             vec![finding.remedy("qemu-system-x86_64 -display dbus,gl=on …")]
         }
         Err(error @ SourceError::NoSessionBus(_)) => {
-            let finding = Finding::warn("session-bus", error.to_string());
-            let finding =
-                finding.means("Only virtual machines at sockets (qmp:, scanout:) can be seen.");
-            vec![
-                finding
-                    .remedy("export DBUS_SESSION_BUS_ADDRESS=unix:path=\"$XDG_RUNTIME_DIR\"/bus"),
-            ]
+            let remedy = "export DBUS_SESSION_BUS_ADDRESS=unix:path=\"$XDG_RUNTIME_DIR\"/bus";
+            let finding = Finding::warn("session-bus", error.to_string(), remedy);
+            vec![finding.means("Only virtual machines at sockets (qmp:, scanout:) can be seen.")]
         }
-        Err(error) => vec![Finding::warn("session-bus", error.to_string())],
+        Err(error) => {
+            let remedy = "busctl --user list   # whether org.qemu is on it, and what is";
+            vec![Finding::warn("session-bus", error.to_string(), remedy)]
+        }
     }
 }
 
@@ -112,13 +120,16 @@ fn machine(uri: &Uri) -> Vec<Finding> {
         Ok(consoles) => {
             let mut findings: Vec<_> = consoles.iter().map(console).collect();
             if consoles.iter().all(|console| console.kind != "Graphic") {
-                findings.push(Finding::fail("console", SourceError::NoGraphicConsole.to_string()));
+                let says = SourceError::NoGraphicConsole.to_string();
+                let remedy = "# Start it with a display adapter: QEMU's -device virtio-vga, say.";
+                findings.push(Finding::fail("console", says, remedy));
             }
             findings
         }
         Err(error) => {
             let says = format!("{uri}: {error}");
-            vec![Finding::fail("machine", says).means("It can't be seen.")]
+            let remedy = "fanlight list   # what can be seen on the session bus";
+            vec![Finding::fail("machine", says, remedy).means("It can't be seen.")]
         }
     }
 }

@@ -25,11 +25,15 @@ fn gstreamer() -> Finding {
     match run(inspect, &["--exists", "fanlightsrc"]) {
         Ran::Said(_) => Finding::ok("gstreamer", "GStreamer has the element fanlightsrc"),
         Ran::Missing => {
-            Finding::info("gstreamer", format!("GStreamer is not installed ({inspect})"))
+            let says = format!("GStreamer is not installed ({inspect})");
+            let finding = Finding::info("gstreamer", says).means("Only pipelines need it.");
+            finding.remedy("sudo apt install gstreamer1.0-tools   # Debian; Fedora: gstreamer1")
         }
         Ran::Failed(why) => {
             let says = format!("GStreamer's element fanlightsrc is not installed ({why})");
-            Finding::info("gstreamer", says).means("Only pipelines need it.")
+            let remedy = "cargo build --release -p gst-plugin-fanlight   # in Fanlight's source\n\
+                          export GST_PLUGIN_PATH=$PWD/target/release";
+            Finding::info("gstreamer", says).means("Only pipelines need it.").remedy(remedy)
         }
     }
 }
@@ -40,7 +44,10 @@ fn libvirt() -> Finding {
         Ran::Missing => Finding::info("libvirt", "virsh is not installed")
             .means("Only libvirt:DOMAIN needs it.")
             .remedy("sudo apt install libvirt-clients   # Debian; Fedora: libvirt-client"),
-        Ran::Failed(why) => Finding::warn("libvirt", format!("virsh can't be asked: {why}")),
+        Ran::Failed(why) => {
+            let says = format!("virsh can't be asked: {why}");
+            Finding::warn("libvirt", says, "virsh --version   # what it says instead")
+        }
     }
 }
 

@@ -46,6 +46,10 @@ impl Out {
             }
             for command in finding.remedy.iter().flat_map(|remedy| remedy.lines()) {
                 text.push_str(INDENT);
+                if command.starts_with('#') {
+                    wrap(&mut text, command.trim_start_matches(['#', ' ']));
+                    continue;
+                }
                 self.paint(&mut text, "1", &format!("$ {command}"));
                 text.push('\n');
             }
@@ -90,13 +94,15 @@ mod tests {
     #[test]
     fn lines_are_short_and_stand_below_each_other() {
         let words = "a word ".repeat(30) + "\x1b[2J";
-        let finding = Finding::warn("x", words).means("so").remedy("do this\nand that");
+        let remedy = "do this\nand that\n# and think of it";
+        let finding = Finding::warn("x", words, remedy).means("so");
         let mut out = Out { colour: false, first: true };
         let text = out.subject("Things", &[finding]);
         assert!(text.starts_with("Things\n  warn  a word a word"), "{text}");
         assert!(text.lines().all(|line| line.chars().count() <= WIDTH), "{text}");
-        assert!(text.contains("\n        $ do this\n        $ and that\n"), "{text}");
+        let commands = "\n        $ do this\n        $ and that\n        and think of it\n";
+        assert!(text.contains(commands), "{text}");
         assert!(!text.contains('\x1b'), "{text:?}");
-        assert_eq!(text.lines().filter(|line| line.starts_with(INDENT)).count(), 5, "{text}");
+        assert_eq!(text.lines().filter(|line| line.starts_with(INDENT)).count(), 6, "{text}");
     }
 }

@@ -43,6 +43,9 @@ Ctrl+Alt+Delete, and Ctrl+Alt+1 to Ctrl+Alt+= are its Ctrl+Alt+F1 to F12.
 Without --present, the guest's memory itself is given to the compositor when the guest flips between
 buffers, and a copy of it when the guest draws into the buffer that is shown.
 
+What the guest plays is heard in builds with the feature `audio` (cargo build --features full) only; the
+title says when it is muted.
+
 Nothing that your microphone hears reaches the guest, unless --microphone is given. Then it is recorded
 while the guest does so, as your desktop shows, and not while the window is muted.
 
@@ -85,10 +88,11 @@ pub(in crate::cli) struct ViewArgs {
     /// Keep the guest's clipboard and the host's apart
     #[arg(long)]
     no_clipboard: bool,
-    /// Don't play what the guest plays
+    /// Don't play what the guest plays (which a build with the feature `audio` does)
     #[arg(long)]
     no_audio: bool,
-    /// Let the guest record what your microphone hears, while it wants to; otherwise it never does
+    /// Let the guest record what your microphone hears, while it wants to; otherwise it never does. As all sound it
+    /// needs a build with the feature `audio`
     #[arg(long, conflicts_with = "no_audio")]
     microphone: bool,
     /// Begin without its sound, and with nothing for it to record; the hotkey `mute` takes that back

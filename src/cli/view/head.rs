@@ -1,6 +1,6 @@
 //! One window, and the console that it shows.
 
-use super::ViewArgs;
+use super::{ViewArgs, sound};
 use crate::cli::Signals;
 use crate::cli::exit::Failure;
 use crate::cli::hud::Hud;
@@ -8,7 +8,7 @@ use crate::cli::reconnect::{self, Reconnect};
 use crate::cli::screenshot::Screenshots;
 use crate::cli::stats::Reporter;
 use crate::cli::status::Status;
-use crate::frame::{Size, SizeHint, Sound};
+use crate::frame::{Size, SizeHint};
 use crate::session::{Config, Options, Session, Turn};
 use crate::sink::wayland::{Action, WaylandSink, WindowOptions};
 use crate::source::{self, Opened, Uri};
@@ -74,8 +74,7 @@ impl<'a> Head<'a> {
 
     /// Lets the guest be heard, and hear, as far as that is wanted. The heads of one virtual machine have one sound.
     pub(super) fn with_sound(mut self, args: &ViewArgs) -> Self {
-        self.session.set_sound(args.sound());
-        self.session.set_microphone(args.microphone());
+        sound::begin(&mut self.session, args);
         self
     }
 
@@ -118,7 +117,7 @@ impl<'a> Head<'a> {
             match action {
                 Action::Hud => hud.toggle(session),
                 Action::Screenshot => screenshots.take(session, name),
-                Action::Mute => toggle_sound(session),
+                Action::Mute => sound::toggle(session),
                 // The window's own.
                 Action::Grab | Action::Fullscreen => {}
             }
@@ -151,15 +150,4 @@ impl<'a> Head<'a> {
         hud.step(session);
         Ok(None)
     }
-}
-
-/// Mutes the guest, and for the guest the user; or no longer. Who began without either goes on so.
-fn toggle_sound<K>(session: &mut Session<K>) {
-    let toggled = |sound| match sound {
-        Sound::Off => Sound::Off,
-        Sound::On => Sound::Muted,
-        Sound::Muted => Sound::On,
-    };
-    session.set_sound(toggled(session.sound()));
-    session.set_microphone(toggled(session.microphone()));
 }

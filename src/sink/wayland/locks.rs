@@ -32,9 +32,9 @@ pub(super) struct Locks {
 impl Locks {
     pub(super) fn keymap(&mut self, is_one: bool) {
         if !is_one {
-            tracing::info!(
+            tracing::warn!(
                 "the compositor has no keymap, so nobody knows whether Caps Lock and Num Lock are on: \
-                 the guest's stay as they are"
+                 the guest's stay as they are; all keys reach it as ever"
             );
         }
         self.keymap = is_one;

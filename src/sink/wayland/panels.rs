@@ -23,6 +23,13 @@ impl WaylandSink {
         }
     }
 
+    /// Whether the title bar says that the guest is muted.
+    pub fn set_muted(&mut self, muted: bool) {
+        if let Some(window) = &mut self.state.window {
+            window.set_muted((&self.state.globals, &self.qh), muted);
+        }
+    }
+
     /// Shows this in the window's corner from now on, above the picture, or nothing. What is shown already is
     /// neither painted nor sent again.
     pub fn set_hud(&mut self, panel: Option<Panel>) {

@@ -68,6 +68,7 @@ pub(super) struct Window {
     overlay: Overlay,
     title: String,
     notice: Option<String>,
+    muted: bool,
     note: Option<String>,
     pub(super) frame: Frame,
     /// To be used once, when the window is there.
@@ -147,6 +148,7 @@ impl Window {
             overlay: Overlay::new(find_font),
             title,
             notice: None,
+            muted: false,
             note: None,
             frame,
             activation: options.activation.clone(),
@@ -180,6 +182,13 @@ impl Window {
         self.say_title(with);
     }
 
+    /// As that, between the two.
+    pub(super) fn set_muted(&mut self, with: (&Globals, &QueueHandle<State>), muted: bool) {
+        if std::mem::replace(&mut self.muted, muted) != muted {
+            self.say_title(with);
+        }
+    }
+
     fn say_title(&mut self, with: (&Globals, &QueueHandle<State>)) {
         let title = self.full_title();
         self.frame.set_title(&title);
@@ -188,7 +197,8 @@ impl Window {
     }
 
     fn full_title(&self) -> String {
-        let notes = [self.notice.as_deref(), self.overlay.note(), self.note.as_deref()];
+        let muted = self.muted.then_some("muted");
+        let notes = [self.notice.as_deref(), self.overlay.note(), muted, self.note.as_deref()];
         let notes = notes.into_iter().flatten();
         notes.fold(self.title.clone(), |title, note| format!("{title} ({note})"))
     }

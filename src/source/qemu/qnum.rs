@@ -38,7 +38,7 @@ pub(super) fn qnum(code: u32) -> Option<u32> {
 mod tests {
     use super::*;
 
-    /// Evdev codes, and what a PC keyboard sends for the same keys.
+    /// Evdev codes, and what a PC keyboard sends for the same keys, or would: few have F13 to F24.
     const KNOWN: &[(&str, u32, &[u8])] = &[
         ("Esc", 1, &[0x01]),
         ("1", 2, &[0x02]),
@@ -106,6 +106,18 @@ mod tests {
         ("Stop", 166, &[0xe0, 0x24]),
         ("Home Page", 172, &[0xe0, 0x32]),
         ("Refresh", 173, &[0xe0, 0x67]),
+        ("F13", 183, &[0x5d]),
+        ("F14", 184, &[0x5e]),
+        ("F15", 185, &[0x5f]),
+        ("F16", 186, &[0x55]),
+        ("F17", 187, &[0xe0, 0x03]),
+        ("F18", 188, &[0xe0, 0x77]),
+        ("F19", 189, &[0xe0, 0x04]),
+        ("F20", 190, &[0x5a]),
+        ("F21", 191, &[0x74]),
+        ("F22", 192, &[0xe0, 0x79]),
+        ("F23", 193, &[0x6d]),
+        ("F24", 194, &[0x6f]),
         ("Search", 217, &[0xe0, 0x65]),
         ("Media", 226, &[0xe0, 0x6d]),
     ];

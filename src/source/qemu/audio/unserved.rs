@@ -11,7 +11,7 @@ pub(in crate::source::qemu) struct Shared {}
 impl Shared {
     pub(in crate::source::qemu) fn want(&self, sound: Sound) {
         if sound == Sound::On {
-            tracing::debug!("this build has no sound: it is built with the feature `audio`");
+            tracing::info!("this build has no sound: it is built with the feature `audio`");
         }
     }
 
