@@ -204,9 +204,10 @@ pub trait Sink {
     /// changed since the last commit.
     fn show_copy(&mut self, commit: CommitId, target: u8, buffer: &Buffer, damage: &Damage);
 
-    /// When the guest had finished the frame that `commit`, which comes next, shows. Not called for what
-    /// the guest has not finished: a scanout without an update. Sinks that keep no time ignore it.
-    fn drawn(&mut self, _commit: CommitId, _at: Instant) {}
+    /// When the guest had finished the frame that `commit`, which comes next, shows; and since when it is
+    /// wanted, which is later where it was shown before, or where nobody looked. Not called for what the
+    /// guest has not finished: a scanout without an update. Sinks that keep no time ignore it.
+    fn drawn(&mut self, _commit: CommitId, _at: Instant, _wanted: Instant) {}
 
     /// The guest may go on from the frame that it had finished then (see [`drawn`](Self::drawn)), for which it
     /// has waited so long. Sinks that keep no time ignore it.

@@ -213,7 +213,7 @@ impl Machine {
     pub fn wakeup(&self) -> Option<Time> {
         let waits = !self.seeded.has(Mutation::NoDeadline);
         let updates = self.updates.iter().filter(|_| waits);
-        let acks = updates.map(|p| p.at + self.patience(p));
+        let acks = updates.flat_map(|p| [p.at + self.patience(p), p.at + self.config.ack_after]);
         let blank = self.disabled_at.map(|at| at + self.config.blank_after);
         let stalled = self.config.stalled_after();
         let views = self.views.iter().flat_map(|view| view.wakeup(stalled));
@@ -257,6 +257,7 @@ impl Machine {
             buffer: copy.buffer,
             damage: copy.surface,
             drawn: current.drawn,
+            wanted: copy.wanted,
         });
     }
 

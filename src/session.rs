@@ -285,8 +285,8 @@ impl<K: Sink> Session<K> {
                     self.sink.import(import, buffer);
                 }
             }
-            Output::Show { commit, import, damage, drawn, .. } => {
-                self.time_commit(commit, drawn);
+            Output::Show { commit, import, damage, drawn, wanted, .. } => {
+                self.time_commit(commit, drawn, wanted);
                 if let Some(buffer) = &self.current {
                     self.sink.show(commit, import, buffer, &damage);
                 }
@@ -296,8 +296,8 @@ impl<K: Sink> Session<K> {
                     self.sink.copy(target, buffer, &damage);
                 }
             }
-            Output::ShowCopy { commit, target, damage, drawn, .. } => {
-                self.time_commit(commit, drawn);
+            Output::ShowCopy { commit, target, damage, drawn, wanted, .. } => {
+                self.time_commit(commit, drawn, wanted);
                 if let Some(buffer) = &self.current {
                     self.sink.show_copy(commit, target, buffer, &damage);
                 }

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::io::{Output, Time};
+use super::io::{Config, Output, Time};
 use super::mutation::Mutation;
 use super::pages::Pages;
 use super::view::Step;
-use super::{Current, FORCED_COPY_MS_MAX, Machine, take_next};
+use super::{Current, FORCED_COPY_MS_MAX, Machine, Pending, take_next};
 use crate::frame::Swap;
 
 impl Machine {
@@ -37,7 +37,8 @@ impl Machine {
             }
             pending.expired = true;
             for view in &mut self.views {
-                let clear = view.is_clear(pending.storage, pending.flip, current, &guest);
+                let clear =
+                    view.is_clear(pending.storage, pending.flip, current, &guest, &self.config);
                 view.late(pending.frame, clear, now);
             }
         }
@@ -93,7 +94,7 @@ impl Machine {
                     Step::Show(import) => {
                         let commit = take_next(&mut self.next_commit);
                         self.counts.frames += 1;
-                        let damage = view.take_damage();
+                        let (damage, wanted) = view.take_damage();
                         view.commit(commit, self.frame, Some(import), None, now);
                         self.outbox.push_back(Output::Show {
                             sink: view.sink,
@@ -102,6 +103,7 @@ impl Machine {
                             buffer: announced.buffer,
                             damage,
                             drawn: current.drawn,
+                            wanted,
                         });
                         break;
                     }
@@ -138,18 +140,19 @@ impl Machine {
     /// whose deadline has come are left to the end, after a copy was begun for them.
     pub(super) fn settle(&mut self, now: Time, expired: bool) {
         let copy = Duration::from_millis(FORCED_COPY_MS_MAX);
-        while let Some(first) = self.updates.front().filter(|first| expired || !first.expired) {
+        let Config { ack_after, ack_deadline, .. } = self.config;
+        let may = |first: &&Pending| (expired || !first.expired) && now >= first.at + ack_after;
+        while let Some(first) = self.updates.front().filter(may) {
             let current = self.current.as_ref().map(|c| &c.announced);
             let guest = self.guest();
             let done = self.views.iter().all(|view| view.is_done(first.frame, first.expired));
-            let clear = self
-                .views
-                .iter()
-                .all(|view| view.is_clear(first.storage, first.flip, current, &guest));
+            let clear = self.views.iter().all(|view| {
+                view.is_clear(first.storage, first.flip, current, &guest, &self.config)
+            });
             let at_once = self.seeded.has(Mutation::AckAtOnce);
             let (done, clear) = (done || at_once, clear || at_once);
             let waits = !self.seeded.has(Mutation::NoDeadline);
-            let out_of_time = waits && now >= first.at + self.config.ack_deadline + copy;
+            let out_of_time = waits && now >= first.at + ack_deadline + copy;
             if !(done && (clear || first.expired) || out_of_time) {
                 break;
             }

@@ -19,6 +19,11 @@ pub struct SinkId(pub u32);
 pub struct Config {
     /// An update is acked after this, whatever still reads.
     pub ack_deadline: Duration,
+    /// An update is acked no sooner than this, whatever nothing reads.
+    pub ack_after: Duration,
+    /// Whether a guest that draws in place into what is shown directly goes on when that was released; else when it is
+    /// on the screen.
+    pub await_release: bool,
     /// How long a scanout waits for its first update before it is shown without, where nothing is on
     /// the screen.
     pub first_grace: Duration,
@@ -35,6 +40,8 @@ impl Config {
     /// millisecond, shown once instead of twice.
     pub const VIEWER: Self = Self {
         ack_deadline: Duration::from_millis(40),
+        ack_after: Duration::ZERO,
+        await_release: false,
         first_grace: Duration::ZERO,
         next_grace: Duration::from_millis(5),
         blank_after: Duration::from_millis(100),
@@ -146,6 +153,8 @@ pub enum Output {
         damage: Damage,
         /// When the update came that this shows; `None` for a scanout without one.
         drawn: Option<Time>,
+        /// Since when it is wanted: later than that where it was shown before, or could not be.
+        wanted: Time,
     },
     /// Copy into a target.
     Copy {
@@ -172,6 +181,8 @@ pub enum Output {
         damage: Damage,
         /// When the update came that this shows; `None` for a scanout without one.
         drawn: Option<Time>,
+        /// Since when it is wanted, as in [`Show`](Self::Show).
+        wanted: Time,
     },
     /// Show nothing.
     Blank(SinkId),

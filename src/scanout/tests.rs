@@ -4,6 +4,7 @@ mod bench;
 mod epochs;
 mod inputs;
 mod model;
+mod pace;
 mod random;
 
 use super::*;

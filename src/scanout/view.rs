@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::PROBATION_FRAMES;
 use super::imports::{Imports, Way};
-use super::io::{Announced, SinkId, Time};
+use super::io::{Announced, Config, SinkId, Time};
 use super::mode::{Guest, Mode, Present, Why};
 use super::mutation::{Mutation, Seeded};
 use crate::frame::{BufferId, CommitId, Damage, ImportId, StorageId, TARGETS};
@@ -40,6 +40,8 @@ pub(super) struct Copying {
     storage: StorageId,
     pub(super) frame: u64,
     pub(super) surface: Damage,
+    /// Since when it is wanted.
+    pub(super) wanted: Time,
 }
 
 /// What the sink shows.
@@ -204,6 +206,7 @@ impl View {
         if let Some(shown) = shown
             && (shown.storage, shown.layout) == (storage, layout)
             && guest.in_place
+            && !self.imports.is_refused(storage, layout)
         {
             // In place: the same handle again, whatever the sink has released.
             return Step::Show(shown);
@@ -224,17 +227,17 @@ impl View {
         order.iter().filter(free).min_by_key(|t| lacks_all(t)).map(|t| *t as u8)
     }
 
-    /// What changed on the surface, for the commit that is about to be made.
-    pub(super) fn take_damage(&mut self) -> Damage {
-        self.due = None;
-        std::mem::replace(&mut self.damage, Damage::NONE)
+    /// What changed on the surface, for the commit that is about to be made, and since when that is wanted.
+    pub(super) fn take_damage(&mut self) -> (Damage, Time) {
+        let wanted = self.due.take().unwrap_or_default();
+        (std::mem::replace(&mut self.damage, Damage::NONE), wanted)
     }
 
     /// Starts a copy; returns what the target lacks.
     pub(super) fn begin_copy(&mut self, target: u8, announced: &Announced, frame: u64) -> Damage {
-        let surface = self.take_damage();
+        let (surface, wanted) = self.take_damage();
         let Announced { buffer, storage, .. } = *announced;
-        self.copying = Some(Copying { target, buffer, storage, frame, surface });
+        self.copying = Some(Copying { target, buffer, storage, frame, surface, wanted });
         let target = &mut self.targets[usize::from(target)];
         if target.of != Some(buffer) {
             target.of = Some(buffer);
@@ -403,6 +406,7 @@ impl View {
         flip: bool,
         current: Option<&Announced>,
         guest: &Guest,
+        config: &Config,
     ) -> bool {
         let now = current.map(|current| current.storage);
         let copying = self.copying.as_ref().map(|copy| copy.storage);
@@ -423,6 +427,9 @@ impl View {
         }
         if !self.holds_guest_memory() {
             return true;
+        }
+        if config.await_release {
+            return false;
         }
         // In place: fine only where direct was chosen in spite of it, and then paced by the screen.
         let direct = current.is_some_and(|c| self.mode(c, guest).0 == Mode::Direct);

@@ -103,13 +103,15 @@ impl<K: Sink> Session<K> {
         }
     }
 
-    /// Notes that and when it goes out, and how long after its frame was drawn.
-    pub(super) fn time_commit(&mut self, commit: CommitId, drawn: Option<Time>) {
+    /// Notes that and when it goes out, and how long after its frame was drawn: or, where that is shown once more or could
+    /// not be shown, after it was `wanted`.
+    pub(super) fn time_commit(&mut self, commit: CommitId, drawn: Option<Time>, wanted: Time) {
         self.live = self.lost.is_none();
         let now = self.now();
         if let Some(drawn) = drawn {
-            self.update_to_commit.record(now.saturating_sub(drawn));
-            self.sink.drawn(commit, self.start + drawn);
+            let wanted = wanted.max(drawn);
+            self.update_to_commit.record(now.saturating_sub(wanted));
+            self.sink.drawn(commit, self.start + drawn, self.start + wanted);
         }
         if self.commits.len() == TIMED_COMMITS_MAX {
             self.commits.pop_front();

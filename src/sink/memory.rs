@@ -296,7 +296,7 @@ impl Sink for MemorySink {
         }
     }
 
-    fn drawn(&mut self, _: CommitId, at: Instant) {
+    fn drawn(&mut self, _: CommitId, at: Instant, _: Instant) {
         self.drawn = Some(at);
     }
 

@@ -1,7 +1,7 @@
 //! Why a source can't be opened: one sentence each, with what helps.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::uri::{Uri, UriError};
@@ -140,6 +140,12 @@ pub enum SourceError {
     /// Nothing came in time.
     #[error("nothing answered within {} s: the virtual machine may be stopped or very busy; try again", .0.as_secs_f32())]
     TimedOut(Duration),
+    /// A socket that is there, but not for this user.
+    #[error(
+        "this user may not connect to {0}: `namei -l {0}` shows to whom it and its folders belong; start the virtual \
+         machine as this user, or let this user's group write to the socket and enter its folders"
+    )]
+    NotAllowed(PathBuf),
     /// Nothing that serves guest-scanout-v1 at a socket.
     #[error("can't connect to a backend at {path} ({reason}): is it running, and as this user?")]
     NoBackend {
@@ -186,6 +192,18 @@ pub enum SourceError {
 }
 
 impl SourceError {
+    /// Why nobody could be reached at the socket `path`: that this user may not, or else what `other` makes of it.
+    pub(super) fn unreachable(
+        path: &Path,
+        error: &io::Error,
+        other: impl FnOnce(PathBuf, String) -> Self,
+    ) -> Self {
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Self::NotAllowed(path.to_owned()),
+            _ => other(path.to_owned(), error.to_string()),
+        }
+    }
+
     /// Whether the user has to ask for something else (exit code 2), not whether something failed.
     pub fn is_usage(&self) -> bool {
         matches!(
@@ -198,5 +216,35 @@ impl SourceError {
                 | Self::NoConsole(_)
                 | Self::NoDomain(_)
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Options, Uri, open};
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::UnixListener;
+
+    /// Without: who may not use a socket is told to start what runs.
+    #[test]
+    fn that_a_socket_is_another_users_is_said() {
+        if rustix::process::geteuid().is_root() {
+            println!("SKIP that_a_socket_is_another_users_is_said: root may use any socket");
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("vm.sock");
+        let _listener = UnixListener::bind(&path).unwrap();
+        set_permissions(&path, Permissions::from_mode(0)).unwrap();
+        let schemes = ["qmp", "qemu+unix", "scanout"];
+        for scheme in &schemes[..if cfg!(feature = "wire") { 3 } else { 2 }] {
+            let uri: Uri = format!("{scheme}:{}", path.display()).parse().unwrap();
+            let error = open(&uri, &Options::default()).err().expect("a reason");
+            assert!(matches!(&error, SourceError::NotAllowed(of) if *of == path), "{error}");
+            let said = error.to_string();
+            assert!(said.contains(&format!("namei -l {}", path.display())), "{said}");
+        }
     }
 }

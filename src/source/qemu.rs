@@ -350,9 +350,11 @@ async fn connect(bus: &Bus, limit: Duration) -> Result<Connection, SourceError> 
     let builder = match bus {
         Bus::Session => Builder::session(),
         Bus::Unix(path) => {
-            let stream = UnixStream::connect(path).map_err(|error| SourceError::NoBus {
-                path: path.clone(),
-                reason: error.to_string(),
+            let stream = UnixStream::connect(path).map_err(|error| {
+                SourceError::unreachable(path, &error, |path, reason| SourceError::NoBus {
+                    path,
+                    reason,
+                })
             })?;
             Builder::unix_stream(stream)
         }

@@ -136,9 +136,11 @@ impl WireSource {
 }
 
 fn connect(path: &Path) -> Result<UnixStream, SourceError> {
-    UnixStream::connect(path).map_err(|error| SourceError::NoBackend {
-        path: path.to_owned(),
-        reason: error.to_string(),
+    UnixStream::connect(path).map_err(|error| {
+        SourceError::unreachable(path, &error, |path, reason| SourceError::NoBackend {
+            path,
+            reason,
+        })
     })
 }
 

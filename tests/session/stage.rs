@@ -35,6 +35,8 @@ pub type V2<'a> =
 /// deadline comes.
 pub const CALM: Config = Config {
     ack_deadline: Duration::from_secs(60),
+    ack_after: Duration::ZERO,
+    await_release: false,
     first_grace: Duration::from_secs(60),
     next_grace: Duration::from_secs(60),
     blank_after: Duration::from_secs(60),

@@ -130,6 +130,8 @@ impl Stage {
         let calm = Duration::from_secs(60);
         let config = Config {
             ack_deadline: calm,
+            ack_after: Duration::ZERO,
+            await_release: false,
             first_grace: calm,
             next_grace: calm,
             blank_after: calm,

@@ -27,6 +27,8 @@ pub(crate) struct Frame {
     pub(crate) damage: Damage,
     /// When the guest had finished it.
     pub(crate) drawn: Instant,
+    /// Since when it is wanted: then, or later where it comes once more or nobody took it.
+    pub(crate) since: Instant,
     /// When it could be taken.
     pub(crate) ready: Instant,
 }

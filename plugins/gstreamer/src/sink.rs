@@ -8,7 +8,7 @@ mod ways;
 
 use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use fanlight::convert::cpu::Readers;
 use fanlight::frame::{CommitId, Damage, ImportId, Leds, Pointing, StorageId, TARGETS, Transform};
@@ -26,10 +26,12 @@ use crate::mailbox::Frame;
 use crate::settings::AckMode;
 
 /// A memory of a commit that somebody downstream has.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Lent {
     commit: CommitId,
     import: Option<ImportId>,
+    /// What is released once no memory of its import is out: that one's newest commit.
+    release: CommitId,
 }
 
 /// The pipeline.
@@ -47,9 +49,10 @@ pub(crate) struct GstSink {
     late: Option<Late>,
     drawing: Option<Drawing>,
     lent: Vec<Lent>,
-    /// Releases that are told when the deadline comes ([`AckMode::Deadline`]).
-    held_back: VecDeque<(Instant, CommitId)>,
-    drawn: Option<(CommitId, Instant)>,
+    /// Of the commit that comes next: when it was drawn, and since when it is wanted.
+    drawn: Option<(CommitId, Instant, Instant)>,
+    /// When something came back though all memory of ours had been out.
+    room: Option<Instant>,
     /// What the last frame was of, if not a copy.
     shown: Option<ImportId>,
     events: VecDeque<SinkEvent>,
@@ -70,8 +73,8 @@ impl GstSink {
             late: None,
             drawing: None,
             lent: Vec::with_capacity(16),
-            held_back: VecDeque::with_capacity(16),
             drawn: None,
+            room: None,
             shown: None,
             // Until the pipeline plays.
             events: VecDeque::from([SinkEvent::Hidden(true)]),
@@ -87,12 +90,6 @@ impl GstSink {
         self.manner.present = present;
     }
 
-    /// When [`poll`](Sink::poll) has something though nothing happens.
-    pub(crate) fn due_in(&self) -> Option<Duration> {
-        let (at, _) = self.held_back.front()?;
-        Some(at.saturating_duration_since(Instant::now()))
-    }
-
     /// Readable when a copy that waits for its guest's driver can be made, or one that the GPU makes is complete.
     pub(crate) fn fence(&self) -> Option<OwnedFd> {
         let late = self.late.as_ref().and_then(Late::fd);
@@ -103,11 +100,11 @@ impl GstSink {
     fn hear(&mut self, news: News) {
         match news {
             News::Returned(commit) => self.returned(commit),
-            // What is told when it is back, so that also a guest that draws in place waits for it.
-            News::Pushed(_) if self.manner.ack == AckMode::Release => {}
             News::Pushed(commit) => {
                 self.events.push_back(SinkEvent::Presented(commit));
-                if self.manner.ack == AckMode::Push {
+                // Who has a copy of ours keeps it from nobody but us, who may not write to it.
+                let direct = |lent: &Lent| lent.commit == commit && lent.import.is_some();
+                if self.manner.ack == AckMode::Push && self.lent.iter().any(direct) {
                     self.events.push_back(SinkEvent::Released(commit));
                 }
             }
@@ -150,25 +147,38 @@ impl GstSink {
     /// A memory came back: its import's last commit is released when none of that import's is out.
     fn returned(&mut self, commit: CommitId) {
         let Some(at) = self.lent.iter().position(|lent| lent.commit == commit) else { return };
-        let Lent { import, .. } = self.lent.remove(at);
+        if self.lent.iter().filter(|lent| lent.import.is_none()).count() >= TARGETS {
+            self.room = Some(Instant::now());
+        }
+        let Lent { import, release, .. } = self.lent.remove(at);
+        let known = self.imports.iter_mut().find(|known| Some(known.id) == import);
+        if known.is_some_and(|known| std::mem::take(&mut known.exhausted)) {
+            self.events.push_back(SinkEvent::OffersChanged);
+        }
         let out = |lent: &Lent| import.is_some() && lent.import == import;
         // An import that is shown again in place counts as one reader: until the last is back.
         if self.lent.iter().any(out) {
             return;
         }
-        if self.manner.ack == AckMode::Release {
-            self.events.push_back(SinkEvent::Presented(commit));
-        }
-        if self.manner.ack == AckMode::Deadline && import.is_some() {
-            self.held_back.push_back((Instant::now() + self.manner.ack_deadline, commit));
-        } else {
-            self.events.push_back(SinkEvent::Released(commit));
-        }
+        self.events.push_back(SinkEvent::Released(release));
     }
 
-    fn drawn_at(&mut self, commit: CommitId) -> Instant {
-        let drawn = self.drawn.take_if(|(of, _)| *of == commit);
-        drawn.map_or_else(Instant::now, |(_, at)| at)
+    /// When what `commit` shows was drawn, and since when it is wanted: that there was no room for it is no age of its.
+    fn drawn_at(&mut self, commit: CommitId) -> (Instant, Instant) {
+        let told = self.drawn.take_if(|(of, ..)| *of == commit);
+        let now = Instant::now();
+        let (drawn, wanted) = told.map_or((now, now), |(_, drawn, wanted)| (drawn, wanted));
+        (drawn, self.room.map_or(wanted, |room| room.max(wanted)))
+    }
+
+    /// From now on the memories of an import that are out, if any, are its new commit's.
+    fn read_as(&mut self, import: ImportId, commit: CommitId) -> bool {
+        let mut any = false;
+        for lent in self.lent.iter_mut().filter(|lent| lent.import == Some(import)) {
+            lent.release = commit;
+            any = true;
+        }
+        any
     }
 
     fn push(&mut self, frame: Frame, import: Option<ImportId>) {
@@ -176,11 +186,28 @@ impl GstSink {
         // Until its turn comes it may wait longer than a sink that is stuck.
         let paced = self.manner.paced || caps::fixed_rate(&frame.agreed.caps).is_some();
         // Each comes back by itself.
-        self.lent.extend(frame.memories.iter().flatten().map(|_| Lent { commit, import }));
+        let lent = Lent { commit, import, release: commit };
+        self.lent.extend(frame.memories.iter().flatten().map(|_| lent));
+        if let Some(import) = import {
+            self.read_as(import, commit);
+        }
         self.ways.mailbox.push(frame);
         if paced {
             self.events.push_back(SinkEvent::Presented(commit));
         }
+    }
+
+    /// There is no memory of this import left: the frame comes as a copy, and so do others until some is back.
+    fn exhausted(&mut self, commit: CommitId, import: ImportId) {
+        self.events.push_back(SinkEvent::Presented(commit));
+        if !self.read_as(import, commit) {
+            self.events.push_back(SinkEvent::Released(commit));
+        }
+        if let Some(known) = self.imports.iter_mut().find(|known| known.id == import) {
+            known.exhausted = true;
+        }
+        let reason = "downstream has all memory that there is of it".to_owned();
+        self.events.extend([SinkEvent::Refused { import, reason }, SinkEvent::Redraw]);
     }
 
     /// Nothing could be shown: as if it had been, and were over.
@@ -204,10 +231,6 @@ impl Sink for GstSink {
                 self.copy_now(target, &buffer, &damage);
             } else if let Some(drawing) = self.drawing.take_if(|drawing| drawing.is_complete()) {
                 self.end_drawing(drawing);
-            } else if let Some((_, commit)) =
-                self.held_back.pop_front_if(|(at, _)| *at <= Instant::now())
-            {
-                self.events.push_back(SinkEvent::Released(commit));
             } else if let Some(news) = self.ways.inbox.take() {
                 self.hear(news);
                 if !self.wishes.is_empty() {
@@ -234,7 +257,7 @@ impl Sink for GstSink {
     }
 
     fn show(&mut self, commit: CommitId, import: ImportId, buffer: &Buffer, damage: &Damage) {
-        let drawn = self.drawn_at(commit);
+        let (drawn, since) = self.drawn_at(commit);
         let known = self.imports.iter_mut().find(|known| known.id == import);
         let Some(known) = known else { return self.skip(commit) };
         let Some(picture) = known.files.picture(&known.layout, buffer) else {
@@ -253,12 +276,22 @@ impl Sink for GstSink {
         let inbox = &self.ways.inbox;
         let memories = known.lend(commit, again, &buffer.storage, inbox);
         self.shown = Some(import);
-        let Some(memories) = memories else { return self.skip(commit) };
+        let Some(memories) = memories else { return self.exhausted(commit, import) };
         let damage = damage.seen(buffer.visible, Transform::Normal);
         let buffer = buffer.id;
         let (copied, ready) = (false, Instant::now());
-        let frame =
-            Frame { memories, agreed, picture, copied, commit, buffer, damage, drawn, ready };
+        let frame = Frame {
+            memories,
+            agreed,
+            picture,
+            copied,
+            commit,
+            buffer,
+            damage,
+            drawn,
+            since,
+            ready,
+        };
         self.push(frame, Some(import));
     }
 
@@ -273,8 +306,8 @@ impl Sink for GstSink {
         self.push_copy(commit, target, buffer, damage);
     }
 
-    fn drawn(&mut self, commit: CommitId, at: Instant) {
-        self.drawn = Some((commit, at));
+    fn drawn(&mut self, commit: CommitId, at: Instant, wanted: Instant) {
+        self.drawn = Some((commit, at, wanted));
     }
 
     fn blank(&mut self) {

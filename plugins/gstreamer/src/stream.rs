@@ -70,6 +70,11 @@ impl Stream {
         Self { rate, ..Self::default() }
     }
 
+    /// How long a frame may wait for its turn.
+    pub(crate) fn wait(&self) -> Duration {
+        self.rate.max.and_then(interval).unwrap_or_default()
+    }
+
     /// Whether the cursor is sent with frames as the last one, or as `frame`.
     fn cursor(&self, settings: EachFrame, frame: Option<&Frame>) -> CursorMode {
         let copied = frame.or(self.last.as_ref()).is_some_and(|frame| frame.copied);
@@ -119,8 +124,8 @@ impl Stream {
     pub(crate) fn again(&self) -> Option<Frame> {
         let mut frame = self.last.clone()?;
         frame.damage = fanlight::frame::Damage::NONE;
-        frame.drawn = Instant::now();
-        frame.ready = frame.drawn;
+        frame.since = Instant::now();
+        frame.ready = frame.since;
         Some(frame)
     }
 
@@ -141,7 +146,7 @@ impl Stream {
         self.keep_pace(now);
         let at = Instant::now();
         self.pushed = Some(at);
-        let age = ClockTime::try_from(frame.drawn.elapsed()).unwrap_or_default();
+        let age = ClockTime::try_from(frame.since.elapsed()).unwrap_or_default();
         let (pts, duration) = match &mut self.pace {
             Some(pace) => {
                 let times = (pace.time(), ClockTime::try_from(pace.interval).ok());

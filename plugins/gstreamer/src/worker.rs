@@ -12,7 +12,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use crate::end::{End, Kind};
 use crate::inbox::News;
 use crate::log;
-use crate::settings::OnDisconnect;
+use crate::settings::{AckMode, OnDisconnect};
 use crate::sink::{GstSink, Manner, Ways, Wish};
 
 /// How long somebody waits for figures: the session's thread never waits for anybody.
@@ -82,17 +82,16 @@ impl Job {
         let mut config = Options::default().config;
         config.ack_deadline = self.manner.ack_deadline;
         config.first_grace = FIRST_FRAME_GRACE;
-        if self.manner.ack == crate::settings::AckMode::Deadline {
-            // Ours comes first; this one is for what is still read then.
-            config.ack_deadline += LATER;
+        config.await_release = self.manner.ack == AckMode::Release;
+        if self.manner.ack == AckMode::Deadline {
+            config.ack_after = self.manner.ack_deadline;
         }
         let options = Options { present: self.manner.present, config };
         let sink = GstSink::new(self.ways.clone(), self.manner);
         let mut session = Session::new(first.source, sink, options);
         while session.closed().is_none() {
-            let due = [retry.due_in(), session.sink().due_in()].into_iter().flatten().min();
             let fence = session.sink().fence();
-            if let Err(error) = session.turn(due, fence.as_ref().map(OwnedFd::as_fd)) {
+            if let Err(error) = session.turn(retry.due_in(), fence.as_ref().map(OwnedFd::as_fd)) {
                 let what = "the system refuses to wait for the virtual machine".to_owned();
                 return self.ways.mailbox.end(End::Failed(Kind::Lost, what, error.to_string()));
             }
@@ -172,8 +171,6 @@ impl Job {
 /// How long what was found at the start waits for an update: a QEMU that nobody has watched may begin with something that
 /// isn't the guest's screen, and a picture of it would be that.
 const FIRST_FRAME_GRACE: Duration = Duration::from_millis(200);
-/// What an ack at the deadline may take before it counts as forced.
-const LATER: Duration = Duration::from_millis(20);
 
 #[cfg(test)]
 mod tests {

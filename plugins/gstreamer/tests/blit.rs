@@ -14,7 +14,7 @@ use gst_check::Harness;
 use gst_video::VideoMeta;
 
 use gpu::{OTHER, Orders, TILED, orders};
-use guest::{Guest, SIZE, count, file, init};
+use guest::{Guest, SIZE, count, file, init, source};
 
 /// Pixels of the usual size.
 const WHOLE: usize = 64 * 32;
@@ -31,9 +31,13 @@ fn classify(fd: BorrowedFd<'_>) -> Result<Identity, ClassifyError> {
 }
 
 fn harness(guest: &Guest, takes: &str) -> Harness {
+    harness_with(guest, "ack-deadline=1000", takes)
+}
+
+fn harness_with(guest: &Guest, properties: &str, takes: &str) -> Harness {
     init();
     gstfanlight::classify_with(classify);
-    let element = format!("fanlightsrc uri={} ack-deadline=1000", guest.uri());
+    let element = format!("fanlightsrc uri={} {properties}", guest.uri());
     let mut harness = Harness::new_parse(&element);
     harness.use_systemclock();
     harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
@@ -264,5 +268,78 @@ fn what_neither_can_copy_is_said_with_what_each_lacks() {
             "{warning}"
         );
         assert!(warning.contains(lacks), "{warning}");
+    }
+}
+
+/// Without: a frame for which there is no memory left is lost, and counted as shown.
+#[test]
+fn who_keeps_all_memory_of_a_buffer_gets_copies_and_what_then_has_no_room_is_counted() {
+    let _turn = gpu::begin(Orders::default());
+    let guest = Guest::new().with(1);
+    let mut harness = harness_with(&guest, "present=direct ack-deadline=100", LINEAR_ONLY);
+    harness.play();
+    let theirs = |buffer: &gst::Buffer| file(buffer).unwrap().0 == guest.inode(0);
+    let mut kept = Vec::new();
+    let mut grey = 10;
+    // Until a copy comes.
+    while kept.last().is_none_or(theirs) {
+        grey += 1;
+        guest.paint(0, grey);
+        let frame = guest.show(0);
+        kept.push(pull(&mut harness, grey, WHOLE));
+        assert_eq!(guest.answered(frame), Answer::Acked);
+        // Two handles of four memories each, and the copy.
+        assert!(kept.len() <= 9, "more than what there is");
+    }
+    assert!(count(&harness, "bytes-copied") > 0);
+    assert_eq!(count(&harness, "dropped-frames"), 0);
+    // All copies are kept, too.
+    for _ in 0..4 {
+        grey += 1;
+        guest.paint(0, grey);
+        assert_eq!(guest.answered(guest.show(0)), Answer::Acked);
+        kept.extend(harness.try_pull());
+    }
+    assert!(count(&harness, "dropped-frames") > 0);
+    kept.clear();
+    // What was left out is shown when there is room, and later ones come as before.
+    drop(pull(&mut harness, grey, WHOLE));
+    loop {
+        grey += 1;
+        guest.paint(0, grey);
+        let frame = guest.show(0);
+        let shown = pull(&mut harness, grey, WHOLE);
+        let direct = theirs(&shown);
+        drop(shown);
+        guest.answered(frame);
+        if direct {
+            break;
+        }
+        assert!(grey < 200, "it stays with copies");
+    }
+}
+
+#[test]
+fn frames_are_copied_or_direct_as_is_wished_while_it_plays() {
+    let _turn = gpu::begin(Orders::default());
+    let guest = Guest::new().with(1);
+    let mut harness = harness_with(&guest, "present=direct ack-deadline=1000", LINEAR_ONLY);
+    harness.play();
+    let mut grey = 10;
+    for (wish, direct) in [("direct", true), ("copy", false), ("direct", true)] {
+        source(&harness).set_property_from_str("present", wish);
+        loop {
+            grey += 1;
+            guest.paint(0, grey);
+            let frame = guest.show(0);
+            let shown = pull(&mut harness, grey, WHOLE);
+            let is = file(&shown).unwrap().0 == guest.inode(0);
+            drop(shown);
+            guest.answered(frame);
+            if is == direct {
+                break;
+            }
+            assert!(grey < 200, "it is never {wish}");
+        }
     }
 }

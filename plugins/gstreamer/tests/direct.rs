@@ -4,7 +4,8 @@
 mod guest;
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use fanlight::frame::{Size, Transform};
 use fanlight::serve::Answer;
@@ -166,6 +167,89 @@ fn the_pipeline_can_change_its_mind() {
         guest.answered(frame);
     }
     assert!(!is_dmabuf(&harness));
+}
+
+/// Without: what comes back late is acked as much after that, by force; and in place nobody waits at all.
+#[test]
+fn a_guest_is_paced_by_the_deadline_where_that_is_wished() {
+    let guest = Guest::new().with(2);
+    let deadline = Duration::from_millis(400);
+    let mut harness = harness(&guest, "present=direct ack=deadline ack-deadline=400", DMABUF);
+    harness.play();
+    let mut kept = flipping(&guest, &mut harness);
+    for buffer in [0, 1, 1] {
+        let begun = Instant::now();
+        let frame = guest.show(buffer);
+        let shown = harness.pull().expect("a frame");
+        assert_eq!(file(&shown).map(|(inode, _)| inode), Some(guest.inode(buffer)));
+        std::thread::sleep(deadline / 2);
+        drop(std::mem::replace(&mut kept, shown));
+        assert_eq!(guest.answered(frame), Answer::Acked);
+        assert!(begun.elapsed() >= deadline, "{:?}", begun.elapsed());
+    }
+    assert_eq!(count(&harness, "forced-acks"), 0);
+}
+
+/// Without: of a guest that draws in place frames are read that came back in another order, for ever.
+#[test]
+fn the_order_in_which_frames_come_back_does_not_matter() {
+    let guest = Guest::new().with(2);
+    let mut harness = harness(&guest, "present=direct ack-deadline=1000", DMABUF);
+    harness.play();
+    let mut kept = Vec::new();
+    while kept.len() < 3 {
+        let frame = guest.show(0);
+        kept.push(harness.pull().expect("a frame"));
+        guest.answered(frame);
+        while let Some(another) = harness.try_pull() {
+            kept.push(another);
+        }
+    }
+    while kept.pop().is_some() {}
+    let frame = guest.show(1);
+    drop(harness.pull().expect("a frame"));
+    assert_eq!(guest.answered(frame), Answer::Acked);
+    assert_eq!(count(&harness, "forced-acks"), 0);
+}
+
+/// Without: a sink that turns pictures round learns of it before it knows in which stream, or never.
+#[test]
+fn which_way_up_the_picture_is_comes_before_the_frame_and_in_its_segment() {
+    let guest = Guest::new().with(2);
+    let mut harness = harness(&guest, "present=direct", DMABUF);
+    let events = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&events);
+    let mask = gst::PadProbeType::EVENT_DOWNSTREAM | gst::PadProbeType::BUFFER;
+    harness.sinkpad().unwrap().add_probe(mask, move |_, info| {
+        let what = match info.event().map(|event| event.view()) {
+            Some(gst::EventView::Segment(_)) => Some("segment".to_owned()),
+            Some(gst::EventView::Tag(tag)) => {
+                let tag = tag.tag().get::<gst::tags::ImageOrientation>();
+                tag.map(|tag| tag.get().to_owned())
+            }
+            Some(_) => None,
+            None => Some("frame".to_owned()),
+        };
+        seen.lock().unwrap().extend(what);
+        gst::PadProbeReturn::Ok
+    });
+    let take = || {
+        let mut events = std::mem::take(&mut *events.lock().unwrap());
+        events.dedup();
+        events
+    };
+    harness.play();
+    guest.answered(guest.show_as(0, Transform::Flipped));
+    drop(harness.pull().expect("a frame"));
+    let first = take();
+    assert_eq!(first, ["segment", "flip-rotate-180", "frame"]);
+    guest.answered(guest.show(1));
+    let mut upright = Vec::new();
+    while !upright.ends_with(&["rotate-0".to_owned(), "frame".to_owned()]) {
+        drop(harness.pull().expect("a frame"));
+        upright.extend(take());
+    }
+    assert!(!upright.contains(&"flip-rotate-180".to_owned()), "{upright:?}");
 }
 
 /// Whether the pipeline's caps are of dma-bufs that only who knows them can read.

@@ -10,6 +10,7 @@ use fanlight::serve::Answer;
 use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoMeta, VideoOverlayCompositionMeta};
+use rustix::time::{ClockId, clock_gettime};
 
 use guest::{Guest, PATIENCE, SIZE, count, init, next_message, source};
 
@@ -123,11 +124,14 @@ fn damage_and_serial_are_told() {
     guest.answered(frame);
     // The scanout itself may be a frame of its own, which is whole as the first update is.
     loop {
+        let before = monotonic();
         guest.answered(guest.update(0, Rect { x: 3, y: 4, width: 5, height: 6 }));
-        let (second, damage) = meta(&pull(&mut harness));
+        let shown = pull(&mut harness);
+        let (second, damage) = meta(&shown);
         assert!(second > first);
         if let Some(damage) = damage {
             assert_eq!(damage, [3, 4, 5, 6]);
+            assert!((before..=monotonic()).contains(&drawn(&shown)), "{}", drawn(&shown));
             break;
         }
     }
@@ -376,15 +380,16 @@ fn the_cursor_is_laid_over_by_whoever_can() {
     }
 }
 
-#[test]
-fn a_guest_is_paced_by_the_deadline_where_that_is_wished() {
-    let guest = Guest::new().with(1);
-    let mut harness = harness(&guest, "ack=deadline ack-deadline=30");
-    harness.play();
-    for _ in 0..3 {
-        let frame = guest.show(0);
-        drop(pull(&mut harness));
-        assert_eq!(guest.answered(frame), Answer::Acked);
-    }
-    assert_eq!(count(&harness, "forced-acks"), 0);
+/// What the host's clock says.
+fn monotonic() -> gst::ClockTime {
+    let now = clock_gettime(ClockId::Monotonic);
+    gst::ClockTime::from_seconds(now.tv_sec.cast_unsigned())
+        + gst::ClockTime::from_nseconds(now.tv_nsec.cast_unsigned())
+}
+
+/// When the guest had drawn a frame, as its meta says.
+fn drawn(buffer: &gst::BufferRef) -> gst::ClockTime {
+    let meta = buffer.meta::<gst::ReferenceTimestampMeta>().expect("a timestamp");
+    assert_eq!(meta.reference().to_string(), "timestamp/x-fanlight-monotonic");
+    meta.timestamp()
 }

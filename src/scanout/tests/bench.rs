@@ -57,6 +57,8 @@ pub(super) struct Bench {
     handles: Vec<(CommitId, ImportId)>,
     pub(super) current: u64,
     pub(super) last_damage: Option<Damage>,
+    /// Since when what was shown last is wanted.
+    pub(super) last_wanted: Time,
     pub(super) last_copied: Option<Damage>,
     did: Vec<Did>,
     copying: Vec<(u8, u64)>,
@@ -68,7 +70,11 @@ pub(super) struct Bench {
 
 impl Bench {
     pub(super) fn viewer(present: Present) -> Self {
-        let mut machine = Machine::new(Config::VIEWER);
+        Self::with(Config::VIEWER, present)
+    }
+
+    pub(super) fn with(config: Config, present: Present) -> Self {
+        let mut machine = Machine::new(config);
         machine.handle(Time::ZERO, Input::Attach(SINK, present));
         Self {
             machine,
@@ -82,6 +88,7 @@ impl Bench {
             handles: Vec::new(),
             current: 0,
             last_damage: None,
+            last_wanted: Time::ZERO,
             last_copied: None,
             did: Vec::new(),
             copying: Vec::new(),
@@ -235,6 +242,11 @@ impl Bench {
         }
     }
 
+    /// The latest direct commit.
+    pub(super) fn shown(&self) -> (CommitId, ImportId) {
+        *self.handles.last().expect("a direct commit")
+    }
+
     /// What must hold whenever nothing is left to do.
     pub(super) fn check(&self) {
         if let Some(wakeup) = self.machine.wakeup() {
@@ -285,13 +297,14 @@ impl Bench {
                     }
                     Did::Import(import.storage.ino, import.slot)
                 }
-                Output::Show { commit, import, damage, .. } => {
+                Output::Show { commit, import, damage, wanted, .. } => {
                     assert_eq!(
                         import.storage.ino, self.current,
                         "only the current buffer is shown"
                     );
                     self.newest = commit;
                     self.last_damage = Some(damage);
+                    self.last_wanted = wanted;
                     self.hold(commit, import);
                     Did::Show(import.storage.ino)
                 }
@@ -306,10 +319,11 @@ impl Bench {
                     }
                     Did::Copy(self.ino(buffer))
                 }
-                Output::ShowCopy { commit, buffer, damage, .. } => {
+                Output::ShowCopy { commit, buffer, damage, wanted, .. } => {
                     assert_eq!(self.ino(buffer), self.current, "only the current buffer is shown");
                     self.newest = commit;
                     self.last_damage = Some(damage);
+                    self.last_wanted = wanted;
                     self.held.push((commit, None));
                     Did::ShowCopy(self.ino(buffer))
                 }

@@ -321,7 +321,7 @@ mutations! {
     targets_that_forget_damage_are_found: TargetsForgetDamage in LONG => STALE,
     having_no_deadline_is_found: NoDeadline in FLIPS => HUNG,
     committing_what_was_replaced_is_found: CommitReplaced in TURNS => STALE,
-    letting_go_without_a_copy_is_found: InvalidAsReplaced in TURNS => LET_GO,
+    letting_go_without_a_copy_is_found: InvalidAsReplaced in INVALID => LET_GO,
     showing_a_copy_that_came_too_late_is_found: ShowLateCopy in INVALID => STALE,
     not_counting_what_is_unguarded_is_found: HideUnguarded in TURNS => HIDDEN,
 }

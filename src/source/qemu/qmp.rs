@@ -22,7 +22,9 @@ const EVENTS_MAX: usize = 1000;
 /// serves as `@dbus-display`. `limit` is how long each answer may take.
 pub(super) fn connect(path: &Path, limit: Duration) -> Result<UnixStream, SourceError> {
     let unreachable = |reason: String| SourceError::Qmp { path: path.to_owned(), reason };
-    let socket = UnixStream::connect(path).map_err(|error| unreachable(error.to_string()))?;
+    let socket = UnixStream::connect(path).map_err(|error| {
+        SourceError::unreachable(path, &error, |path, reason| SourceError::Qmp { path, reason })
+    })?;
     socket
         .set_read_timeout(Some(limit))
         .and_then(|()| socket.set_write_timeout(Some(limit)))

@@ -206,7 +206,7 @@ impl GstSink {
         buffer: &Buffer,
         damage: &Damage,
     ) {
-        let drawn = self.drawn_at(commit);
+        let (drawn, since) = self.drawn_at(commit);
         let known = self.targets[usize::from(target)].as_mut();
         let Some(target) = known else { return self.skip(commit) };
         let picture = target.picture;
@@ -236,8 +236,18 @@ impl GstSink {
         let damage = damage.seen(buffer.visible, buffer.transform);
         let buffer = buffer.id;
         let (copied, ready) = (!caps::is_dmabuf(&agreed.caps), std::time::Instant::now());
-        let frame =
-            Frame { memories, agreed, picture, copied, commit, buffer, damage, drawn, ready };
+        let frame = Frame {
+            memories,
+            agreed,
+            picture,
+            copied,
+            commit,
+            buffer,
+            damage,
+            drawn,
+            since,
+            ready,
+        };
         self.push(frame, None);
     }
 }

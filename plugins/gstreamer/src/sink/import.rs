@@ -30,6 +30,8 @@ pub(super) struct Import {
     pub(super) picture: Picture,
     /// Which set was shown last.
     last: usize,
+    /// All are out, and one more was wanted.
+    pub(super) exhausted: bool,
 }
 
 impl Import {
@@ -94,7 +96,16 @@ impl GstSink {
             .map_err(|error| format!("the system doesn't tell its dma-bufs apart ({error})"))?;
         let picture = files.picture(&layout, buffer).ok_or("its rows are too long")?;
         let agreed = self.agree(&layout, &picture, &takes)?;
-        Ok(Import { id, layout, files, sets: Vec::new(), agreed, picture, last: 0 })
+        Ok(Import {
+            id,
+            layout,
+            files,
+            sets: Vec::new(),
+            agreed,
+            picture,
+            last: 0,
+            exhausted: false,
+        })
     }
 
     /// How a guest's dma-buf is to be read: where its modifier isn't said, which GStreamer has no words for, as the GPU's

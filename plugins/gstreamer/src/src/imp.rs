@@ -39,6 +39,8 @@ pub struct FanlightSrc {
     stream: Mutex<Stream>,
     /// In nanoseconds: the longest that a frame took to here.
     pub(super) latency: AtomicU64,
+    /// When the pipeline last began to play: the time of what is older stood still meanwhile.
+    resumed: Mutex<Option<Instant>>,
 }
 
 /// From `start` to `stop`.
@@ -86,6 +88,10 @@ impl ObjectImpl for FanlightSrc {
         };
         if ["present", "cursor"].contains(&spec.name()) {
             self.tell(News::Present(present));
+        }
+        if ["cursor", "keepalive-time"].contains(&spec.name()) {
+            // The screen may be still, and whoever waits for a frame knows only what was wished before.
+            self.tell(News::Redraw);
         }
         if spec.name() == "view-only" {
             self.let_go();
@@ -136,6 +142,9 @@ impl ElementImpl for FanlightSrc {
             self.tell(News::Paused(true));
             self.let_go();
         }
+        if transition == gst::StateChange::PausedToPlaying {
+            *lock(&self.resumed) = Some(Instant::now());
+        }
         let success = self.parent_change_state(transition)?;
         if transition == gst::StateChange::PausedToPlaying {
             self.tell(News::Paused(false));
@@ -169,8 +178,10 @@ impl BaseSrcImpl for FanlightSrc {
             .map_err(|error| {
                 gst::error_msg!(gst::ResourceError::OpenRead, ("no thread: {error}"))
             })?;
-        *lock(&self.stream) = Stream::new(rate);
-        self.latency.store(LATENCY_MIN.nseconds(), Ordering::Relaxed);
+        let stream = Stream::new(rate);
+        let wait = gst::ClockTime::try_from(stream.wait()).unwrap_or_default();
+        *lock(&self.stream) = stream;
+        self.latency.store((LATENCY_MIN + wait).nseconds(), Ordering::Relaxed);
         *lock(&self.running) = Some(Arc::new(Running { ways, worker }));
         Ok(())
     }
@@ -273,11 +284,16 @@ impl PushSrcImpl for FanlightSrc {
             if !self.agree(&running, &mut stream, &mut frame)? {
                 continue;
             }
+            // What was wished while it was waited for counts for this frame, too.
+            let settings = lock(&self.settings).each_frame();
+            if let Some(resumed) = *lock(&self.resumed) {
+                frame.since = frame.since.max(resumed);
+            }
             // That downstream was busy meanwhile is none of our latency.
             let (made, now) =
-                (frame.ready.saturating_duration_since(frame.drawn), self.running_time());
+                (frame.ready.saturating_duration_since(frame.since), self.running_time());
             let buffer = stream.buffer(frame, settings, &running.ways.cursors, now);
-            self.took(made + taken.elapsed());
+            self.took(made + taken.elapsed(), stream.wait());
             return Ok(CreateSuccess::NewBuffer(buffer));
         }
     }

@@ -50,6 +50,7 @@ impl FanlightSrc {
         frame: &mut Frame,
     ) -> Result<bool, gst::FlowError> {
         if self.try_to_agree(running, stream, frame)? {
+            self.tell_orientation(stream, frame);
             stream.refused = 0;
             return Ok(true);
         }
@@ -95,18 +96,25 @@ impl FanlightSrc {
         }
         stream.caps = Some(caps.clone());
         self.ask_allocation(running, stream, caps);
-        if !can_read(running, frame) {
-            return Ok(false);
+        Ok(can_read(running, frame))
+    }
+
+    /// Says which way up the pictures are, from this frame on.
+    fn tell_orientation(&self, stream: &mut Stream, frame: &Frame) {
+        if frame.picture.flipped == stream.flipped {
+            return;
         }
-        if frame.picture.flipped != stream.flipped {
-            stream.flipped = frame.picture.flipped;
-            let orientation = if stream.flipped { "flip-rotate-180" } else { "rotate-0" };
-            let mut tags = gst::TagList::new();
-            let list = tags.get_mut().expect("nobody else has it");
-            list.add::<gst::tags::ImageOrientation>(&orientation, gst::TagMergeMode::Replace);
-            pad.push_event(gst::event::Tag::new(tags));
-        }
-        Ok(true)
+        stream.flipped = frame.picture.flipped;
+        let orientation = if stream.flipped { "flip-rotate-180" } else { "rotate-0" };
+        let mut tags = gst::TagList::new();
+        let list = tags.get_mut().expect("nobody else has it");
+        list.add::<gst::tags::ImageOrientation>(&orientation, gst::TagMergeMode::Replace);
+        let tag = gst::event::Tag::new(tags);
+        // With the frame: before the first there is no segment yet.
+        self.pad().add_probe(gst::PadProbeType::BUFFER, move |pad, _| {
+            pad.push_event(tag.clone());
+            gst::PadProbeReturn::Remove
+        });
     }
 
     /// Makes these the pipeline's caps; whether downstream takes them.
@@ -151,12 +159,14 @@ impl FanlightSrc {
         }
     }
 
-    /// Notes how old a frame was when it went out: the least that the pipeline has to wait for any.
-    pub(super) fn took(&self, age: Duration) {
+    /// Notes how old a frame was when it went out: the least that the pipeline has to wait for any. `wait` is what any may
+    /// wait for its turn besides.
+    pub(super) fn took(&self, age: Duration, wait: Duration) {
         let age = gst::ClockTime::try_from(age).unwrap_or(LATENCY_MAX).min(LATENCY_MAX);
+        let wait = gst::ClockTime::try_from(wait).unwrap_or_default();
         let known = gst::ClockTime::from_nseconds(self.latency.load(Ordering::Relaxed));
-        if age > known {
-            let more = (age + age / 4).min(LATENCY_MAX);
+        if age + wait > known {
+            let more = (age + age / 4).min(LATENCY_MAX) + wait;
             self.latency.store(more.nseconds(), Ordering::Relaxed);
             gst::info!(CAT, imp = self, "latency is now {more}");
             let message = gst::message::Latency::builder().src(&*self.obj()).build();
