@@ -90,8 +90,7 @@ pub enum CaptureError {
     Source(#[from] SourceError),
     /// None came in time.
     #[error(
-        "no {} frame came within {} s: the guest's screen did not change; raise --timeout, or ask \
-         for fewer frames",
+        "no {} frame came within {} s: the guest's screen did not change in that time",
         if *.seen { "further" } else { "first" }, .waited.as_secs_f32()
     )]
     TimedOut {
@@ -110,6 +109,12 @@ pub enum CaptureError {
         /// What of the last frame kept it from being so, where there is more to say.
         last: Option<String>,
     },
+    /// What the guest shows can't be read: neither by the CPU nor by a GPU.
+    #[error("the guest's screen can't be read: {0}")]
+    Unreadable(String),
+    /// A mask is for pictures of another size.
+    #[error(transparent)]
+    Mask(#[from] MaskSize),
     /// A picture is not as it should be.
     #[error("the screen is not as it should be: {0}")]
     Unlike(Difference),
@@ -185,12 +190,14 @@ impl Capture {
         timeout: Duration,
         wake: Option<BorrowedFd<'_>>,
     ) -> Result<Frame, CaptureError> {
-        let frame = self.frame_within(timeout, wake)?;
-        frame.ok_or(CaptureError::TimedOut { waited: timeout, seen: self.last.is_some() })
+        match self.frame_within(timeout, wake)? {
+            Some(frame) => Ok(frame),
+            None => Err(self.unread().unwrap_or_else(|| self.timed_out(timeout))),
+        }
     }
 
     /// The newest frame of those that come until then; `None` where none has come yet, ever. All of them are
-    /// read.
+    /// read. It is an old one where what the guest shows now is [unreadable](Self::unreadable).
     ///
     /// # Errors
     /// If none can come any more.
@@ -203,7 +210,8 @@ impl Capture {
         Ok(self.last.clone())
     }
 
-    /// Waits until that is so, and returns the frame of which it is. What was taken last is where it begins.
+    /// Waits until that is so, and returns the frame of which it is. What was taken last is where it begins. A screen
+    /// that can't be read is neither still nor like any picture.
     ///
     /// # Errors
     /// If it doesn't become so in time, or ever.
@@ -217,24 +225,27 @@ impl Capture {
         let mut watch = Watch::new(condition);
         if let Some(last) = &self.last
             && watch.look(&last.picture, start)
+            && self.unreadable().is_none()
         {
-            return Ok(last.clone());
+            return Ok(self.last.clone().expect("it was looked at"));
         }
         loop {
             let left = timeout.saturating_sub(start.elapsed());
-            let due = watch.due().map(|due| due.saturating_duration_since(Instant::now()));
+            let due = watch.due().filter(|_| self.unreadable().is_none());
+            let due = due.map(|due| due.saturating_duration_since(Instant::now()));
             match self.frame_within(due.map_or(left, |due| due.min(left)), wake)? {
                 // The guest goes on only now, so that what takes its time until here is none of its stillness.
                 Some(frame) if watch.look(&frame.picture, Instant::now()) => return Ok(frame),
-                None if watch.is_met(Instant::now()) => {
+                None if watch.is_met(Instant::now()) && self.unreadable().is_none() => {
                     return Ok(self.last.clone().expect("it was looked at"));
                 }
                 _ => {}
             }
             if start.elapsed() >= timeout {
-                let Some(last) = &self.last else {
-                    return Err(CaptureError::TimedOut { waited: timeout, seen: false });
-                };
+                if let Some(unread) = self.unread() {
+                    return Err(unread);
+                }
+                let Some(last) = &self.last else { return Err(self.timed_out(timeout)) };
                 let (wish, last) = (condition.unmet(), watch.lacks(&last.picture));
                 return Err(CaptureError::Unmet { wish, waited: timeout, last });
             }
@@ -258,13 +269,14 @@ impl Capture {
     /// `timeout`.
     ///
     /// # Errors
-    /// How it differs ([`CaptureError::Unlike`]); or if there is no frame.
+    /// How it differs ([`CaptureError::Unlike`]); or if there is no frame, or the mask is for none like it.
     pub fn matches(
         &mut self,
         wanted: &Picture,
         likeness: &Likeness,
         timeout: Duration,
     ) -> Result<(), CaptureError> {
+        likeness.suits(wanted)?;
         let last = match &self.last {
             Some(last) => last.clone(),
             None => self.next_frame(timeout, None)?,
@@ -287,6 +299,11 @@ impl Capture {
     /// What was taken last.
     pub fn last(&self) -> Option<&Frame> {
         self.last.as_ref()
+    }
+
+    /// Why what the guest shows now can't be read: what was taken last is older.
+    pub fn unreadable(&mut self) -> Option<&str> {
+        self.session.sink().unreadable()
     }
 
     /// Passes it on to the guest, unless that is so already: no key goes down twice. What is still down when this is
@@ -316,14 +333,21 @@ impl Capture {
 
     /// How many updates of the guest's have no frame, neither taken nor waiting: it didn't wait until there was room.
     pub fn left_out(&mut self) -> u64 {
-        let Stats { counts, updates, .. } = self.session.stats();
         let there = self.session.sink().waiting();
-        updates.saturating_sub(counts.refused_updates).saturating_sub(self.taken + there)
+        self.session.finished().saturating_sub(self.taken + there)
     }
 
     /// What happened so far.
     pub fn stats(&self) -> Stats {
         self.session.stats()
+    }
+
+    fn unread(&mut self) -> Option<CaptureError> {
+        self.unreadable().map(|why| CaptureError::Unreadable(why.to_owned()))
+    }
+
+    fn timed_out(&self, waited: Duration) -> CaptureError {
+        CaptureError::TimedOut { waited, seen: self.last.is_some() }
     }
 
     /// The next frame, if one comes in time.

@@ -204,6 +204,10 @@ pub trait Sink {
     /// changed since the last commit.
     fn show_copy(&mut self, commit: CommitId, target: u8, buffer: &Buffer, damage: &Damage);
 
+    /// How many frames the guest has finished so far, without those that were refused: the last of them is what
+    /// the [`copy`](Self::copy) that comes next shows. Sinks that count none ignore it.
+    fn finished(&mut self, _frames: u64) {}
+
     /// When the guest had finished the frame that `commit`, which comes next, shows; and since when it is
     /// wanted, which is later where it was shown before, or where nobody looked. Not called for what the
     /// guest has not finished: a scanout without an update. Sinks that keep no time ignore it.

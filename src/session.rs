@@ -241,6 +241,11 @@ impl<K: Sink> Session<K> {
         })
     }
 
+    /// How many frames the guest has finished, without those that were refused.
+    pub fn finished(&self) -> u64 {
+        (self.next_update - 1).saturating_sub(self.machine.counts().refused_updates)
+    }
+
     fn now(&self) -> Time {
         self.start.elapsed()
     }
@@ -292,7 +297,9 @@ impl<K: Sink> Session<K> {
                 }
             }
             Output::Copy { target, damage, .. } => {
+                let finished = self.finished();
                 if let Some(buffer) = &self.current {
+                    self.sink.finished(finished);
                     self.sink.copy(target, buffer, &damage);
                 }
             }

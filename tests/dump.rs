@@ -2,6 +2,12 @@
 
 #[path = "support/folder.rs"]
 mod folder;
+#[path = "dump/likeness.rs"]
+mod likeness;
+#[path = "support/terminal.rs"]
+mod terminal;
+#[path = "dump/writing.rs"]
+mod writing;
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -22,14 +28,14 @@ const BYTES: usize = 128 * 96 * 4;
 const DEMO: &str = "demo:?size=128x96";
 
 impl Folder {
-    fn command(&self, args: &str) -> Command {
+    pub(crate) fn command(&self, args: &str) -> Command {
         let mut command = self.fanlight();
         command.arg("dump").args(args.split_whitespace());
         command
     }
 
     /// Asserts the exit code; returns what went to the standard output, and what was said.
-    fn ends(&self, args: &str, code: i32) -> (String, String) {
+    pub(crate) fn ends(&self, args: &str, code: i32) -> (String, String) {
         let Output { status, stdout, stderr } = self.command(args).output().unwrap();
         let said = String::from_utf8(stderr).unwrap();
         assert_eq!(status.code(), Some(code), "{args}: {said}");
@@ -42,7 +48,7 @@ impl Folder {
         Running(command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap())
     }
 
-    fn manifest(&self, name: &str) -> Vec<Value> {
+    pub(crate) fn manifest(&self, name: &str) -> Vec<Value> {
         let text = fs::read_to_string(self.path(name)).unwrap();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
@@ -103,6 +109,7 @@ fn a_manifest_is_as_its_schema_says() {
     let folder = Folder::new();
     folder.ends(&format!("{DEMO}&mode=inplace -n 4 --manifest m.jsonl -o f-%d.png"), 0);
     folder.ends(&format!("{DEMO} --hash --manifest bare.jsonl"), 0);
+    folder.ends(&format!("{DEMO} --crop 8,16,32,1000 --manifest part.jsonl"), 0);
     let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("data/manifest.schema.json");
     let schema: Value = serde_json::from_str(&fs::read_to_string(schema).unwrap()).unwrap();
     let (mut compiler, mut schemas) = (boon::Compiler::new(), boon::Schemas::new());
@@ -116,7 +123,9 @@ fn a_manifest_is_as_its_schema_says() {
         assert!(folder.path(line["file"].as_str().unwrap()).exists());
     }
     lines.extend(folder.manifest("bare.jsonl"));
-    assert_eq!(lines.len(), 5);
+    lines.extend(folder.manifest("part.jsonl"));
+    assert_eq!(lines.len(), 6);
+    assert_eq!(lines[5]["size"], serde_json::json!([32, 80]));
     for line in &lines {
         assert!(is_valid(line), "{line}: {}", schemas.validate(line, schema).unwrap_err());
     }

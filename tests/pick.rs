@@ -7,8 +7,10 @@
 mod compositor;
 #[path = "support/fake_qemu.rs"]
 mod fake_qemu;
+#[path = "support/terminal.rs"]
+mod terminal;
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::AsRawFd;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +18,6 @@ use std::process::{Child, Command, Stdio};
 use compositor::{Compositor, Script};
 use fake_qemu::{FakeQemus, FakeVm, VM};
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
 /// A bus with two on it, and how to look at one of them.
@@ -32,13 +33,9 @@ fn two() -> (TempDir, FakeQemus, Command) {
 
 /// The program at a terminal, and the terminal.
 fn at_a_terminal(mut command: Command) -> (Child, File) {
-    let ours = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
-    grantpt(&ours).unwrap();
-    unlockpt(&ours).unwrap();
-    let path = ptsname(&ours, Vec::new()).unwrap().into_string().unwrap();
-    let theirs = OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let (ours, theirs) = terminal::terminal();
     command.stdin(theirs.try_clone().unwrap()).stderr(theirs);
-    (command.spawn().unwrap(), File::from(ours))
+    (command.spawn().unwrap(), ours)
 }
 
 /// Reads until the terminal has shown that.

@@ -5,7 +5,7 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use super::Likeness;
+use super::{Likeness, MaskSize};
 use crate::frame::{Picture, Rect, Size};
 
 /// A cell of text, as firmware and consoles have them: what changes in no more than that may be a cursor that blinks.
@@ -73,11 +73,53 @@ impl Condition {
         Self { area: Some(area), ..self }
     }
 
-    /// The same, where what is black in `mask` may look like anything. A mask of another size than the screen counts
-    /// where it has pixels.
+    /// The same, where what is black in `mask` may look like anything. It is as large as the screen, or as the
+    /// [part](Self::within) of it that is looked at; a screen of another size is none of which this can be so, but that
+    /// it comes to have another size is a change.
     #[must_use]
     pub fn masked(self, mask: Picture) -> Self {
         Self { mask: Some(mask), ..self }
+    }
+
+    /// Fails where the [mask](Self::masked) can't be one for the picture that the screen should be like. What sizes the
+    /// screen has only the guest knows.
+    ///
+    /// # Errors
+    /// With both sizes.
+    pub fn suits(&self) -> Result<(), MaskSize> {
+        let (Kind::Match { wanted, .. }, Some(mask)) = (&self.kind, &self.mask) else {
+            return Ok(());
+        };
+        let fits = match self.area {
+            // All of that screen, or of the part.
+            Some(area) if !self.is_of_part(wanted) => {
+                mask.size == wanted.size || mask.size == size_of(area)
+            }
+            Some(area) => {
+                let covered = mask.crop(area).map(|part| part.size);
+                [Some(mask.size), covered].contains(&Some(wanted.size))
+            }
+            None => mask.size == wanted.size,
+        };
+        if fits { Ok(()) } else { Err(MaskSize { mask: mask.size, picture: wanted.size }) }
+    }
+
+    /// Fails where the [mask](Self::masked) is for screens of another size than this one.
+    ///
+    /// # Errors
+    /// With both sizes.
+    pub fn suits_screen(&self, screen: &Picture) -> Result<(), MaskSize> {
+        let Some(mask) = &self.mask else { return Ok(()) };
+        let part = self.area.and_then(|area| area.intersection(screen.whole()));
+        if mask.size == screen.size || part.is_some_and(|part| size_of(part) == mask.size) {
+            return Ok(());
+        }
+        Err(MaskSize { mask: mask.size, picture: screen.size })
+    }
+
+    /// Whether the picture that the screen should be like is one of the part that is looked at.
+    pub(super) fn is_of_part(&self, wanted: &Picture) -> bool {
+        self.area.is_some_and(|area| size_of(area) == wanted.size)
     }
 
     /// How it is said that it isn't so.
@@ -94,6 +136,10 @@ impl Condition {
         }
         said
     }
+}
+
+fn size_of(Rect { width, height, .. }: Rect) -> Size {
+    Size { width, height }
 }
 
 /// As [`parse`](Condition::parse) reads it; a picture by the name of its file.

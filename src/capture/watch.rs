@@ -3,16 +3,19 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Likeness;
 use super::condition::{Condition, Kind};
-use crate::frame::{Picture, Rect};
+use super::{Likeness, MaskSize};
+use crate::frame::{Picture, Size};
 
 /// Looks at one picture after the other. [`Capture::wait`](super::Capture::wait) does so with frames; programs that
 /// have pictures of their own can, too.
 #[derive(Debug)]
 pub struct Watch<'a> {
     condition: &'a Condition,
-    likeness: Likeness,
+    /// Of screens as large as the last one, with what the mask says of the part that is looked at; none, where the
+    /// mask is of another size.
+    likeness: Option<Likeness>,
+    size: Option<Size>,
     /// What a picture to be like looks like in the part that is looked at.
     wanted: Option<Picture>,
     /// What the screen is compared with, and since when it is like that.
@@ -22,22 +25,14 @@ pub struct Watch<'a> {
 impl<'a> Watch<'a> {
     /// One that has seen nothing.
     pub fn new(condition: &'a Condition) -> Self {
-        let Condition { kind, area, mask } = condition;
-        let part = |picture: &Picture| match area {
-            Some(area) => picture.crop(*area),
-            None => Some(picture.clone()),
-        };
-        let (tolerance, wanted) = match kind {
-            Kind::Match { wanted, tolerance, .. } => {
-                let is_part = area.is_some_and(|Rect { width, height, .. }| {
-                    (width, height) == (wanted.size.width, wanted.size.height)
-                });
-                (*tolerance, if is_part { Some(wanted.clone()) } else { part(wanted) })
+        let wanted = match (&condition.kind, condition.area) {
+            (Kind::Match { wanted, .. }, Some(area)) if !condition.is_of_part(wanted) => {
+                wanted.crop(area)
             }
-            Kind::Change | Kind::Stable { .. } => (0, None),
+            (Kind::Match { wanted, .. }, _) => Some(wanted.clone()),
+            (Kind::Change | Kind::Stable { .. }, _) => None,
         };
-        let mask = mask.as_ref().and_then(part);
-        Self { condition, likeness: Likeness { tolerance, mask }, wanted, before: None }
+        Self { condition, likeness: None, size: None, wanted, before: None }
     }
 
     /// Looks at the picture that the screen shows since `at`: whether what is waited for has come.
@@ -47,19 +42,28 @@ impl<'a> Watch<'a> {
             self.before = None;
             return false;
         };
+        if self.size.replace(picture.size) != Some(picture.size) {
+            self.likeness = self.likeness(picture);
+        }
+        let Some(likeness) = &self.likeness else {
+            let resized = matches!(&self.before, Some((before, _)) if before.size != seen.size);
+            self.before = Some((seen, at)).filter(|_| self.condition.kind == Kind::Change);
+            return resized && self.condition.kind == Kind::Change;
+        };
         match &self.condition.kind {
             Kind::Match { .. } => {
-                let unlike = |wanted| self.likeness.difference(wanted, &seen);
+                let unlike = |wanted| likeness.difference(wanted, &seen);
                 self.wanted.as_ref().is_some_and(|wanted| unlike(wanted).is_none())
             }
             Kind::Change => {
                 let (before, _) = self.before.get_or_insert_with(|| (Arc::clone(&seen), at));
-                self.likeness.difference(before, &seen).is_some()
+                likeness.difference(before, &seen).is_some()
             }
             Kind::Stable { ignore, .. } => {
-                let still = self.before.as_ref().is_some_and(|(before, _)| {
-                    self.likeness.differs_within(before, &seen, *ignore)
-                });
+                let still = self
+                    .before
+                    .as_ref()
+                    .is_some_and(|(before, _)| likeness.differs_within(before, &seen, *ignore));
                 if !still {
                     self.before = Some((seen, at));
                 }
@@ -85,14 +89,37 @@ impl<'a> Watch<'a> {
             let size = picture.size;
             return Some(format!("the screen is {}x{}", size.width, size.height));
         };
+        if let Err(MaskSize { mask, picture }) = self.condition.suits_screen(picture) {
+            return Some(format!(
+                "the mask is {}x{}, but the screen {}x{}: make one of the screen's size",
+                mask.width, mask.height, picture.width, picture.height
+            ));
+        }
+        let likeness = self.likeness(picture)?;
         let wanted = self.wanted.as_ref()?;
-        self.likeness.difference(wanted, &seen).map(|difference| difference.to_string())
+        likeness.difference(wanted, &seen).map(|difference| difference.to_string())
     }
 
     /// How this picture differs from the one that it should be like, as [`Likeness::marked`] shows it.
     pub fn marked(&self, picture: &Arc<Picture>) -> Option<Picture> {
         let seen = self.seen(picture)?;
-        self.wanted.as_ref().map(|wanted| self.likeness.marked(wanted, &seen))
+        let likeness = self.likeness(picture)?;
+        self.wanted.as_ref().map(|wanted| likeness.marked(wanted, &seen))
+    }
+
+    /// How much screens of that size have to be like others; `None` where the mask is for others.
+    fn likeness(&self, screen: &Picture) -> Option<Likeness> {
+        self.condition.suits_screen(screen).ok()?;
+        let tolerance = match self.condition.kind {
+            Kind::Match { tolerance, .. } => tolerance,
+            Kind::Change | Kind::Stable { .. } => 0,
+        };
+        let mask = match (&self.condition.mask, self.condition.area) {
+            // One of the part is as it is.
+            (Some(mask), Some(area)) if mask.size == screen.size => mask.crop(area),
+            (mask, _) => mask.clone(),
+        };
+        Some(Likeness { tolerance, mask })
     }
 
     /// The part of it that is looked at.
@@ -109,7 +136,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::frame::Size;
+    use crate::frame::Rect;
 
     const SIZE: Size = Size { width: 40, height: 40 };
 
@@ -215,7 +242,56 @@ mod tests {
         assert_eq!(met(&nowhere, &[black(), inside.clone()]), None);
         assert_eq!(Watch::new(&nowhere).lacks(&inside).as_deref(), Some("the screen is 40x40"));
         // A mask is one of the whole screen.
-        let masked = change.masked(Arc::unwrap_or_clone(screen(rect(0, 0, 12, 40))));
-        assert_eq!(met(&masked, &[black(), inside]), None);
+        let masked = change.clone().masked(Arc::unwrap_or_clone(screen(rect(0, 0, 12, 40))));
+        assert_eq!(met(&masked, &[black(), inside.clone()]), None);
+        // Or of the part alone.
+        let cover = Picture::black(Size { width: 4, height: 4 });
+        assert_eq!(met(&change.masked(cover), &[black(), inside]), None);
+    }
+
+    #[test]
+    fn a_mask_is_for_screens_of_its_own_size() {
+        let large = |grey| {
+            let size = Size { width: 80, height: 60 };
+            let pixels = vec![grey; 80 * 60 * Picture::PIXEL];
+            Arc::new(Picture { size, pixels })
+        };
+        let mut mask = Picture::black(SIZE);
+        mask.pixels.fill(255);
+        let other = screen(rect(5, 5, 1, 1));
+        let stable = still_for(100).masked(mask.clone());
+        assert_eq!(met(&stable, &[large(0), large(0), large(0), black(), black()]), Some(4));
+        let change = Condition::change().masked(mask.clone());
+        assert_eq!(met(&change, &[large(0), large(9)]), None);
+        // That the screen becomes as large as it is one, and so is that it becomes another.
+        assert_eq!(met(&change, &[large(0), large(0), black()]), Some(2));
+        assert_eq!(met(&change, &[black(), large(0)]), Some(1));
+        assert_eq!(met(&change, &[black(), black(), other]), Some(2));
+        let words = "the mask is 40x40, but the screen 80x60: make one of the screen's size";
+        for condition in [&stable, &change] {
+            let watch = Watch::new(condition);
+            assert_eq!(watch.lacks(&large(0)).as_deref(), Some(words));
+            assert_eq!(watch.lacks(&black()), None);
+        }
+        // What the screen should be like says how large it is.
+        let like = |area: Option<Rect>, mask: &Picture| {
+            let likeness = Likeness { tolerance: 0, mask: Some(mask.clone()) };
+            let like = Condition::like((*large(0)).clone(), likeness, "wanted.png");
+            area.map_or(like.clone(), |area| like.within(area))
+        };
+        let error = like(None, &mask).suits().unwrap_err();
+        assert_eq!((error.mask, error.picture), (SIZE, large(0).size));
+        assert!(like(Some(rect(0, 0, 9, 9)), &mask).suits().is_err());
+        assert_eq!(like(Some(rect(0, 0, 40, 40)), &mask).suits(), Ok(()));
+        assert_eq!(like(Some(rect(0, 0, 9, 9)), &large(0)).suits(), Ok(()));
+        // A picture of a part, and a mask of it, of the whole screen, and of something else.
+        let part = |mask: &Picture| {
+            let likeness = Likeness { tolerance: 0, mask: Some(mask.clone()) };
+            Condition::like(mask.clone(), likeness, "wanted.png").within(rect(20, 10, 40, 40))
+        };
+        assert_eq!(part(&mask).suits(), Ok(()));
+        let of_part = |cover: &Picture| Condition { mask: Some(cover.clone()), ..part(&mask) };
+        assert_eq!(of_part(&large(0)).suits(), Ok(()));
+        assert!(of_part(&Picture::black(Size { width: 50, height: 50 })).suits().is_err());
     }
 }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::exit::Failure;
 use super::whole;
 use crate::capture::{Likeness, Picture, PictureFormat, read_picture};
+use crate::frame::Rect;
 
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -15,7 +16,7 @@ Examples:
   fanlight diff wanted.png screen.png --tolerance 8        nearly?
   fanlight diff wanted.png screen.png -o diff.png          and where not?
 
-Exit code 0 where they are alike, 4 where they differ.")]
+Exit code 0 where they are alike, 4 where they differ, also where FILE can't be written then.")]
 pub(super) struct DiffArgs {
     /// What it should look like: PNG, QOI, PPM or WebP
     wanted: PathBuf,
@@ -48,7 +49,7 @@ impl LikenessArgs {
 }
 
 pub(super) fn run(args: &DiffArgs) -> Result<(), Failure> {
-    let wanted = Wanted::read(&args.wanted, args.likeness.read()?)?;
+    let wanted = Wanted::read(&args.wanted, args.likeness.read()?, None)?;
     let got = read_picture(&args.got)?;
     wanted.check(&got, &args.got.display().to_string(), args.output.as_deref())
 }
@@ -62,8 +63,19 @@ pub(super) struct Wanted {
 }
 
 impl Wanted {
-    pub(super) fn read(path: &Path, likeness: Likeness) -> Result<Self, Failure> {
+    /// One of all of a screen, or of `part`, for which a mask of all of it is good, too.
+    pub(super) fn read(
+        path: &Path,
+        mut likeness: Likeness,
+        part: Option<Rect>,
+    ) -> Result<Self, Failure> {
         let picture = read_picture(path)?;
+        if let (Some(part), Some(mask)) = (part, &mut likeness.mask)
+            && mask.size != picture.size
+            && let Some(covered) = mask.crop(part).filter(|part| part.size == picture.size)
+        {
+            *mask = covered;
+        }
         likeness.suits(&picture).map_err(Failure::usage)?;
         Ok(Self { path: path.to_owned(), picture, likeness })
     }
@@ -76,13 +88,20 @@ impl Wanted {
         marked: Option<&Path>,
     ) -> Result<(), Failure> {
         let Some(difference) = self.likeness.difference(&self.picture, got) else { return Ok(()) };
-        let mut sentence = format!("{name} is not like {}: {difference}", self.path.display());
-        if let Some(path) = marked {
-            let format = PictureFormat::of(path).unwrap_or(PictureFormat::Png);
-            let marked = self.likeness.marked(&self.picture, got);
-            whole::write(path, |out| format.write(&marked, out))?;
-            sentence = format!("{sentence} (marked in {})", path.display());
-        }
-        Err(Failure::different(sentence))
+        let failure =
+            Failure::different(format!("{name} is not like {}: {difference}", self.path.display()));
+        Err(match marked {
+            Some(path) => marked_in(failure, &self.likeness.marked(&self.picture, got), path),
+            None => failure,
+        })
+    }
+}
+
+/// Says where it is marked what differs; that it can't be shown makes it no other failure.
+pub(super) fn marked_in(failure: Failure, marked: &Picture, path: &Path) -> Failure {
+    let format = PictureFormat::of(path).unwrap_or(PictureFormat::Png);
+    match whole::write(path, |out| format.write(marked, out)) {
+        Ok(()) => failure.with(&format!(" (marked in {})", path.display())),
+        Err(unwritten) => failure.with(&format!("; {unwritten}")),
     }
 }

@@ -48,7 +48,8 @@ Examples:
 What --wait says comes true one after the other; then the first frame is what is on the screen.
 Without, it is the screen as it is found (or its next update, if that comes within 200 ms). Each
 further one is as --every says. --mask covers what may look like anything, for --wait, --every
-change and --expect.
+change and --expect: it is as large as the screen, or as the part that is looked at. --tolerance is
+for --expect alone; --wait match:FILE:TOLERANCE has its own.
 
 Exit code 3 if --timeout was reached, 4 if the last frame is not what --expect says: then both and
 what differs are in FILE-diff.png. A guest is held back while frames can't be written as fast as it
@@ -79,7 +80,7 @@ pub(super) struct DumpArgs {
     /// Only this part of the screen
     #[arg(long, value_name = "X,Y,WIDTH,HEIGHT", value_parser = parse_rect)]
     crop: Option<Rect>,
-    /// With the guest's cursor, where the guest has it then
+    /// With the guest's cursor, where the guest has it then; that it moves makes no frame
     #[arg(long)]
     cursor: bool,
     /// Print the SHA-256 of each frame, that of the PPM file that it would be
@@ -125,7 +126,7 @@ pub(super) fn run(args: &DumpArgs) -> Result<(), Failure> {
     let signals = Signals::new()?;
     // Before the guest is asked for anything: a file that can't be written costs it nothing.
     let plan = Plan::make(args)?;
-    let progress = progress(args, plan.frames);
+    let progress = progress(args, &plan);
     let mut capture = Capture::open(&plan.uri, &plan.options)?;
     let said = plan.files.as_ref().and_then(|files| files.path(1));
     let (every, expected, quiet) = (plan.every, plan.expected, plan.stdout);
@@ -133,7 +134,7 @@ pub(super) fn run(args: &DumpArgs) -> Result<(), Failure> {
         files: plan.files,
         crop: args.crop,
         print_hash: args.hash,
-        manifest: args.manifest.as_deref().map(manifest::Manifest::create).transpose()?,
+        manifest: plan.manifest,
         rate: every.rate(),
         progress: progress.clone(),
     };
@@ -176,12 +177,14 @@ pub(super) fn run(args: &DumpArgs) -> Result<(), Failure> {
     expected.map_or(Ok(()), |expected| expected.check(&last, args.crop))
 }
 
-/// How far it is, at a terminal; none where that is told at once.
-fn progress(args: &DumpArgs, frames: Frames) -> ProgressBar {
-    if args.wait.is_empty() && frames == Frames::Some(1) || !io::stderr().is_terminal() {
+/// How far it is, at a terminal; none where that is told at once, or by what comes on the standard output there.
+fn progress(args: &DumpArgs, plan: &Plan) -> ProgressBar {
+    let at_once = args.wait.is_empty() && plan.frames == Frames::Some(1);
+    let told = plan.stdout && io::stdout().is_terminal();
+    if at_once || told || !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let (length, template) = match frames {
+    let (length, template) = match plan.frames {
         Frames::All => (None, "{spinner} {pos} frames in {elapsed} {msg}"),
         Frames::Some(count) => (Some(count), "{bar:30} {pos} of {len} frames in {elapsed} {msg}"),
     };
@@ -230,6 +233,9 @@ impl Dump<'_> {
                 Err(_) if self.signals.told() => return self.interrupted(),
                 next => next?,
             };
+            if self.last.is_none() {
+                self.pace.suits(&frame).map_err(Failure::usage)?;
+            }
             self.last = Some(frame.clone());
             self.writer.take(frame);
             self.reporter.report(&capture.stats(), false)?;
@@ -268,7 +274,9 @@ impl Dump<'_> {
                 Err(CaptureError::Interrupted)
                     if !self.signals.told() && !self.writer.has_failed() => {}
                 Err(CaptureError::TimedOut { seen, .. }) => {
-                    return Err(CaptureError::TimedOut { waited: timeout, seen }.into());
+                    let late: Failure = CaptureError::TimedOut { waited: timeout, seen }.into();
+                    let fewer = if seen { ", or ask for fewer frames" } else { "" };
+                    return Err(late.with("; raise --timeout").with(fewer));
                 }
                 Err(CaptureError::Unmet { wish, last, .. }) => {
                     return Err(CaptureError::Unmet { wish, waited: timeout, last }.into());

@@ -105,6 +105,7 @@ impl From<CaptureError> for Failure {
     fn from(error: CaptureError) -> Self {
         match error {
             CaptureError::Source(error) => error.into(),
+            CaptureError::Mask(error) => Self::usage(error),
             CaptureError::TimedOut { .. } | CaptureError::Unmet { .. } => {
                 Self { code: TIMED_OUT, sentence: in_words(&error), said: false }
             }

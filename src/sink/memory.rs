@@ -13,7 +13,8 @@ use super::late::Late;
 use crate::convert::cpu::View;
 use crate::convert::cursor;
 use crate::frame::{
-    BufferId, CommitId, Cursor, Damage, ImportId, Layout, Picture, Pointing, StorageId, TARGETS,
+    BufferId, CommitId, Cursor, Damage, ImportId, Layout, Memory, Picture, Pointing, StorageId,
+    TARGETS,
 };
 use crate::port::{Buffer, Sink, SinkEvent};
 use pool::Pool;
@@ -28,15 +29,19 @@ pub struct Frame {
     pub picture: Arc<Picture>,
     /// Counts the frames that were read, from 1; those that were left out aren't counted.
     pub number: u64,
+    /// Counts those that the guest had finished before this one and that were left out.
+    pub left_out: u64,
     /// Counts the connections to the backend, from 1.
     pub epoch: u32,
     /// Where it was read from.
     pub buffer: BufferId,
     /// The memory that this announced.
     pub storage: StorageId,
+    /// What kind of memory that is. What comes as bytes in messages lies in a memfd of ours.
+    pub memory: Memory,
     /// How it lay there.
     pub layout: Layout,
-    /// What changed since the frame before, in pixels of the picture.
+    /// What changed since the frame whose number is one less, in pixels of the picture.
     pub damage: Damage,
     /// When the guest had finished it; `None` for a screen that was found as it is.
     pub drawn: Option<Instant>,
@@ -87,6 +92,12 @@ pub struct MemorySink {
     frames: VecDeque<Frame>,
     /// How many there have been.
     number: u64,
+    /// How many the guest had finished of its own, when the next copy was asked for and when the last was shown.
+    finished: u64,
+    shown_of: u64,
+    left_out: u64,
+    /// Why what the guest shows can't be read, unless it was read since.
+    unreadable: Option<String>,
     /// How many connections there have been before.
     epochs: u32,
     events: VecDeque<SinkEvent>,
@@ -111,6 +122,8 @@ struct Target {
     copied: u64,
     read_by: ReadBy,
     read: Option<Instant>,
+    /// How many frames the guest had finished, with that one.
+    finished: u64,
 }
 
 /// The guest's cursor, where frames are to have it.
@@ -137,6 +150,10 @@ impl MemorySink {
             reading: Reading::default(),
             frames: VecDeque::new(),
             number: 0,
+            finished: 0,
+            shown_of: 0,
+            left_out: 0,
+            unreadable: None,
             epochs: 0,
             events: VecDeque::new(),
             late: None,
@@ -173,9 +190,15 @@ impl MemorySink {
         (drawn + read + late) as u64
     }
 
+    /// Why what the guest shows now can't be read: there is no frame of it.
+    pub fn unreadable(&self) -> Option<&str> {
+        self.unreadable.as_deref()
+    }
+
     /// What comes from now on is of another connection.
     pub fn next_epoch(&mut self) {
         self.epochs += 1;
+        self.unreadable = None;
     }
 
     /// What the guest's pointer understands.
@@ -194,7 +217,10 @@ impl MemorySink {
         match self.copy_into(target, buffer, damage) {
             // The ack follows.
             Ok(bytes) => self.tell(SinkEvent::Copied { target, bytes }, WhenFull::Wait),
-            Err(reason) => self.events.push_back(SinkEvent::CopyFailed { target, reason }),
+            Err(reason) => {
+                self.unreadable = Some(reason.clone());
+                self.events.push_back(SinkEvent::CopyFailed { target, reason });
+            }
         }
     }
 
@@ -220,6 +246,7 @@ impl MemorySink {
         let pixels = &mut picture.pixels;
         let (bytes, by) = self.reading.copy(&buffer.storage, &view, &damage, pixels, stride)?;
         (target.copied, target.read_by, target.read) = (bytes, by, Some(Instant::now()));
+        target.finished = self.finished;
         Ok(bytes)
     }
 
@@ -296,20 +323,31 @@ impl Sink for MemorySink {
         }
     }
 
+    fn finished(&mut self, frames: u64) {
+        self.finished = frames;
+    }
+
     fn drawn(&mut self, _: CommitId, at: Instant, _: Instant) {
         self.drawn = Some(at);
     }
 
     fn show_copy(&mut self, commit: CommitId, target: u8, buffer: &Buffer, damage: &Damage) {
         let picture = self.picture(usize::from(target));
-        let Target { copied, read_by, read, .. } = self.targets[usize::from(target)];
+        let Target { copied, read_by, read, finished, .. } = self.targets[usize::from(target)];
         self.number += 1;
+        // A screen that is found as it is is none of those that were finished.
+        let own = u64::from(self.drawn.is_some());
+        self.left_out += finished.saturating_sub(self.shown_of).saturating_sub(own);
+        self.shown_of = finished;
+        self.unreadable = None;
         self.frames.push_back(Frame {
             picture,
             number: self.number,
+            left_out: self.left_out,
             epoch: self.epochs + 1,
             buffer: buffer.id,
             storage: buffer.storage.id,
+            memory: buffer.storage.memory.clone(),
             layout: buffer.layout,
             damage: damage.seen(buffer.visible, buffer.transform),
             drawn: self.drawn.take(),
@@ -331,6 +369,7 @@ impl Sink for MemorySink {
     }
 
     fn blank(&mut self) {
+        self.unreadable = None;
         self.release();
     }
 

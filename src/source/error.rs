@@ -237,11 +237,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("vm.sock");
         let _listener = UnixListener::bind(&path).unwrap();
-        set_permissions(&path, Permissions::from_mode(0)).unwrap();
+        set_permissions(&path, Permissions::from_mode(0o000)).unwrap();
         let schemes = ["qmp", "qemu+unix", "scanout"];
         for scheme in &schemes[..if cfg!(feature = "wire") { 3 } else { 2 }] {
             let uri: Uri = format!("{scheme}:{}", path.display()).parse().unwrap();
-            let error = open(&uri, &Options::default()).err().expect("a reason");
+            let error = open(&uri, &Options::default()).expect_err("a reason");
             assert!(matches!(&error, SourceError::NotAllowed(of) if *of == path), "{error}");
             let said = error.to_string();
             assert!(said.contains(&format!("namei -l {}", path.display())), "{said}");

@@ -1,14 +1,17 @@
 //! Guests whose screens change as the script types.
 
 use std::fs;
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::rc::Rc;
 
 use fanlight::capture::PictureFormat;
-use fanlight::frame::{Picture, Size};
+use fanlight::frame::{Format, Picture, Size};
+use fanlight::sys::own_memfd;
+use zbus::Fd;
 
-use crate::fake_qemu::{Bus, Did, FakeQemu, FakeVm, LISTENER, VM};
+use crate::fake_qemu::{Bus, DMABUF2, Did, FakeQemu, FakeVm, LISTENER, VM};
 use crate::{Ended, Folder, ended, grey};
 
 const SIZE: Size = Size { width: 64, height: 48 };
@@ -37,6 +40,11 @@ impl Guest {
         let picture = pixels(grey);
         let body = (width, height, width * 4, X8R8G8B8, &picture[..]);
         self.qemu.as_mut().unwrap().call(LISTENER, "Scanout", &body).unwrap();
+    }
+
+    /// One that nobody can read.
+    fn shows_unreadable(&mut self) {
+        unreadable(self.qemu.as_mut().unwrap());
     }
 
     /// Another one.
@@ -71,6 +79,20 @@ impl Guest {
     pub(crate) fn ends(self) -> Ended {
         ended(self.child.wait_with_output().unwrap())
     }
+}
+
+/// Announces memory that lies as some GPU has it.
+fn unreadable(qemu: &mut FakeQemu) {
+    let Size { width, height } = SIZE;
+    let memory = own_memfd("guest", u64::from(width * height * 4)).unwrap();
+    let (fds, offsets, strides) = (vec![Fd::from(memory.as_fd())], vec![0_u32], vec![width * 4]);
+    let (fourcc, modifier) = (Format::XRGB8888.0, 0x0100_0000_0000_0002_u64);
+    let body = (
+        fds, 0_u32, 0_u32, width, height, offsets, strides, 1_u32, fourcc, width, height, modifier,
+        false,
+    );
+    qemu.call(DMABUF2, "ScanoutDMABUF2", &body).unwrap();
+    qemu.send(LISTENER, "UpdateDMABUF", &(0_i32, 0_i32, width as i32, height as i32));
 }
 
 fn pixels(grey: u8) -> Vec<u8> {
@@ -162,6 +184,56 @@ fn a_screen_that_is_not_as_expected_ends_the_script() {
     // The next that is typed is another script's.
     Folder::with("key f1").run(&["test.fan", &bus.uri()]).succeeds();
     assert_eq!(bus.qemus.did(), ("Keyboard.Press".to_owned(), 59, 0));
+}
+
+/// How large the screen is then is known only when it is there.
+#[test]
+fn a_mask_that_is_not_for_the_screen_is_said() {
+    let folder = Folder::with("wait stable:1ms mask small.png within 200ms");
+    let small = Picture::black(Size { width: 4, height: 4 });
+    let file = fs::File::create(folder.path("small.png")).unwrap();
+    PictureFormat::Png.write(&small, file).unwrap();
+    let mut guest = Guest::start(&folder, VM, &[]);
+    guest.shows(10);
+    let words =
+        "within 0.2 s: the mask is 4x4, but the screen 64x48: make one of the screen's size";
+    guest.ends().fails(3, &["test.fan:1: the screen was not still", words]);
+}
+
+/// A screen whose memory is laid out for a GPU, where there is none that reads it.
+#[test]
+fn what_can_not_be_read_is_said_with_what_both_lack() {
+    let words = [
+        "the guest's screen can't be read: the CPU can't read memory laid out as modifier 0x0100000000000002, only a GPU \
+         can, and ",
+        "GPU",
+    ];
+    let lines =
+        ["wait stable:1ms within 300ms", "wait change within 300ms", "expect a.png", "dump b.png"];
+    for line in lines {
+        let script = format!("timeout 1s\nwait stable:1ms\nkey a\npause 1s\n{line}");
+        let folder = Folder::with(&script);
+        save(&folder.path("a.png"), 10);
+        let mut guest = Guest::start(&folder, VM, &[]);
+        // What was there before is nothing to go by.
+        guest.shows(10);
+        assert_eq!(guest.did().0, "Keyboard.Press");
+        guest.shows_unreadable();
+        let ended = guest.ends();
+        ended.fails(1, &words);
+        let before = "; what was on the screen before is in test-line5.png";
+        assert!(ended.said.ends_with(before), "{ended:?}");
+        assert_eq!(folder.files(), ["a.png", "test-line5.png", "test.fan"]);
+    }
+    // A dump says the same.
+    let folder = Folder::with("");
+    let bus = Bus::with(vec![VM]);
+    let mut command = folder.fanlight();
+    command.args(["dump", &bus.uri(), "--timeout", "300ms", "-o", "a.png"]);
+    let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    unreadable(&mut bus.qemus.next());
+    ended(child.wait_with_output().unwrap()).fails(1, &words);
+    assert_eq!(folder.files(), ["test.fan"]);
 }
 
 #[test]

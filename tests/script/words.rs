@@ -60,6 +60,22 @@ fn what_is_missing_is_found_before_anything_is_typed() {
     assert!(bus.qemus.connected().is_empty(), "nobody came");
 }
 
+#[test]
+fn masks_of_another_size_are_found_before_anything_is_typed() {
+    let bus = Bus::with(vec![VM]);
+    for line in ["expect a.png mask b.png", "wait match:a.png:8 mask b.png"] {
+        let folder = Folder::with(&format!("type a\n{line}"));
+        for (name, size) in [("a.png", 4), ("b.png", 3)] {
+            let file = fs::File::create(folder.path(name)).unwrap();
+            let black = Picture::black(Size { width: size, height: 4 });
+            PictureFormat::Png.write(&black, file).unwrap();
+        }
+        let words = ["test.fan:2: the mask is 3x4, but the picture 4x4: make one of"];
+        folder.run(&["test.fan", &bus.uri()]).fails(2, &words);
+    }
+    assert!(bus.qemus.connected().is_empty(), "nobody came");
+}
+
 /// The words of the README and the example, and that files are looked for beside the script.
 #[test]
 fn scripts_of_the_documentation_are_scripts() {

@@ -136,6 +136,44 @@ fn a_picture_is_waited_for_and_what_is_there_instead_is_said() {
     capture.wait(&like, Duration::ZERO, None).unwrap();
 }
 
+/// Without it who waits would be told that nothing changed, or take an old picture for a still screen.
+#[test]
+fn what_nobody_can_read_is_said_until_it_can_be_read_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut capture, mut qemu, memory) = begun(folder.path(), 1);
+    let whole = v2(&memory.file, SIZE);
+    let tiled = |modifier: u64| {
+        let (fds, x, y, w, h, offsets, strides, planes, fourcc, bw, bh, _, top) =
+            v2(&memory.file, SIZE);
+        (fds, x, y, w, h, offsets, strides, planes, fourcc, bw, bh, modifier, top)
+    };
+    announce(&mut qemu, &tiled(0x0100_0000_0000_0002));
+    let unread = qemu.send(LISTENER, "UpdateDMABUF", &WHOLE);
+    let short = Duration::from_millis(300);
+    let asked: [&dyn Fn(&mut Capture) -> CaptureError; 3] = [
+        &|capture| capture.next_frame(short, None).unwrap_err(),
+        &|capture| capture.wait_stable(Duration::from_millis(1), short).unwrap_err(),
+        &|capture| capture.wait(&Condition::change(), short, None).unwrap_err(),
+    ];
+    for ask in asked {
+        let error = ask(&mut capture);
+        let CaptureError::Unreadable(why) = &error else { panic!("{error}") };
+        let cpu =
+            "the CPU can't read memory laid out as modifier 0x0100000000000002, only a GPU can";
+        let gpu = ["and no GPU makes the copies: ", "and the GPU can't read the guest's memory: "];
+        assert!(why.starts_with(cpu) && gpu.iter().any(|gpu| why.contains(gpu)), "{why}");
+    }
+    assert!(capture.unreadable().is_some());
+    announce(&mut qemu, &whole);
+    memory.paint(9);
+    let update = qemu.send(LISTENER, "UpdateDMABUF", &WHOLE);
+    let frame = next(&mut capture);
+    assert_eq!((pixels(&frame), capture.unreadable()), (colours(&memory.rows()), None));
+    for update in [unread, update] {
+        qemu.reply(update).unwrap();
+    }
+}
+
 /// Without it frames that can't be written as fast as they come would be lost, or fill the memory; the guest waits, and
 /// what it drew is read before it could go on by itself.
 #[test]
@@ -196,6 +234,9 @@ fn frames_that_nobody_takes_are_left_out_where_that_is_wanted() {
         frame = next(&mut capture);
     }
     assert!(frame.number < 10, "{} frames for 21 updates", frame.number);
+    // The first was a screen that was found, none of the twenty.
+    assert_eq!(frame.left_out, 20 - (frame.number - 1));
+    assert_eq!(capture.left_out(), frame.left_out);
     assert!(capture.stats().counts.dropped_frames > 10);
     assert_eq!(capture.stats().counts.forced_acks, 0, "the guest never waited");
 }

@@ -15,7 +15,7 @@ pub(super) enum Format {
     Ppm,
     /// Lossless
     Webp,
-    /// The pixels alone, as they were read: blue, green, red and a byte that says nothing
+    /// The pixels alone, whatever the guest's format: blue, green, red and a byte that says nothing, row by row without gaps
     Raw,
     /// Video for encoders: colours of four pixels are one
     Y4m,

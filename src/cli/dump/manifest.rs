@@ -11,13 +11,14 @@ use serde_json::{Value, json};
 use super::super::exit::Failure;
 use super::super::whole::unwritable;
 use crate::capture::{Frame, Hash, ReadBy};
-use crate::frame::Damage;
+use crate::frame::{Damage, Memory};
 
 /// Where the lines go.
 #[derive(Debug)]
 pub(super) enum Manifest {
     Stdout,
-    File(File, PathBuf),
+    /// Which, and how many bytes of it are whole lines.
+    File(File, PathBuf, u64),
 }
 
 impl Manifest {
@@ -26,7 +27,7 @@ impl Manifest {
             return Ok(Self::Stdout);
         }
         let file = File::create(path).map_err(|error| unwritable(path, error))?;
-        Ok(Self::File(file, path.to_owned()))
+        Ok(Self::File(file, path.to_owned(), 0))
     }
 
     /// Each line is there whole, so that others may read them as they come.
@@ -34,8 +35,14 @@ impl Manifest {
         let line = format!("{line}\n");
         match self {
             Self::Stdout => io::stdout().lock().write_all(line.as_bytes()).map_err(Failure::stdout),
-            Self::File(file, path) => {
-                file.write_all(line.as_bytes()).map_err(|error| unwritable(path, error))
+            Self::File(file, path, whole) => {
+                if let Err(error) = file.write_all(line.as_bytes()) {
+                    // Of a pipe it can't be taken back.
+                    let _ = file.set_len(*whole);
+                    return Err(unwritable(path, error));
+                }
+                *whole += line.len() as u64;
+                Ok(())
             }
         }
     }
@@ -61,9 +68,10 @@ impl Clock {
     }
 }
 
-/// What is known of `frame`, which is the dump's of this number; its picture's size and hash are those of what was written.
+/// What is known of `frame`, which is the dump's of this number, and before which so many were left out; its picture's
+/// size and hash are those of what was written.
 pub(super) fn line(
-    number: u64,
+    (number, left_out): (u64, u64),
     frame: &Frame,
     size: crate::frame::Size,
     hash: Option<Hash>,
@@ -81,9 +89,14 @@ pub(super) fn line(
     json!({
         "frame": number,
         "serial": frame.number,
+        "left_out": left_out,
         "epoch": frame.epoch,
         "buffer": frame.buffer.0,
         "storage": format!("{:x}:{}", frame.storage.dev, frame.storage.ino),
+        "memory": match frame.memory {
+            Memory::DmaBuf { .. } => "dmabuf",
+            Memory::Memfd { .. } => "memfd",
+        },
         "drawn": frame.drawn.map(|at| clock.wall(at).to_string()),
         "captured": clock.wall(frame.read).to_string(),
         "size": [size.width, size.height],

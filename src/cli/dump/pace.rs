@@ -3,7 +3,7 @@
 use std::os::fd::BorrowedFd;
 use std::time::{Duration, Instant};
 
-use crate::capture::{Capture, CaptureError, Condition, Frame, Rate, parse_duration};
+use crate::capture::{Capture, CaptureError, Condition, Frame, MaskSize, Rate, parse_duration};
 
 /// As the flag has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +20,7 @@ pub(super) enum Every {
 pub(super) const VIDEO: Rate = Rate { frames: 60, seconds: 1 };
 
 /// Nanoseconds in a second.
-const SECOND: u32 = 1_000_000_000;
+const SECOND: u64 = 1_000_000_000;
 
 /// Reads `update`, `change`, `100ms`, `60fps`, `30000/1001fps`.
 pub(super) fn every(text: &str) -> Result<Every, String> {
@@ -38,9 +38,10 @@ pub(super) fn every(text: &str) -> Result<Every, String> {
         }
         None => {
             let period = parse_duration(text).map_err(|_| wrong())?;
-            let nanos = u32::try_from(period.as_nanos()).map_err(|_| wrong())?;
+            let nanos = u64::try_from(period.as_nanos()).map_err(|_| wrong())?;
             let shared = shared(nanos, SECOND);
-            Rate { frames: SECOND / shared, seconds: nanos / shared }
+            let part = |of: u64| u32::try_from(of / shared).map_err(|_| wrong());
+            Rate { frames: part(SECOND)?, seconds: part(nanos)? }
         }
     };
     if rate.frames == 0 || rate.seconds == 0 || rate.frames / rate.seconds > 1000 {
@@ -50,7 +51,7 @@ pub(super) fn every(text: &str) -> Result<Every, String> {
 }
 
 /// The largest number that divides both.
-fn shared(a: u32, b: u32) -> u32 {
+fn shared(a: u64, b: u64) -> u64 {
     if b == 0 { a } else { shared(b, a % b) }
 }
 
@@ -78,6 +79,11 @@ impl Pace {
     /// `change` says what counts as one.
     pub(super) fn new(every: Every, change: Condition) -> Self {
         Self { every, change, ticks: None }
+    }
+
+    /// Fails where what counts as a change can't be told of such screens.
+    pub(super) fn suits(&self, first: &Frame) -> Result<(), MaskSize> {
+        if self.every == Every::Change { self.change.suits_screen(first) } else { Ok(()) }
     }
 
     /// The next frame; which it is after what was waited for is taken is the caller's.
@@ -135,13 +141,14 @@ mod tests {
             ("change", Every::Change),
             ("100ms", time(10, 1)),
             ("1.5s", time(2, 3)),
+            ("5s", time(1, 5)),
+            ("1min", time(1, 60)),
             ("60fps", time(60, 1)),
             ("30000/1001fps", time(30_000, 1001)),
         ] {
             assert_eq!(every(text), Ok(wanted), "{text}");
         }
-        for text in ["", "often", "100", "0fps", "fps", "1/0fps", "2000fps", "1us", "100min", "-1s"]
-        {
+        for text in ["", "often", "100", "0fps", "fps", "1/0fps", "2000fps", "1us", "-1s"] {
             assert!(every(text).unwrap_err().contains("no pace: write update"), "{text}");
         }
     }

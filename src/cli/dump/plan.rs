@@ -8,6 +8,7 @@ use super::super::exit::Failure;
 use super::super::whole;
 use super::files::Files;
 use super::format::Format;
+use super::manifest::Manifest;
 use super::pace::{Every, VIDEO};
 use super::{DumpArgs, Frames};
 use crate::capture::{CaptureOptions, Condition, Likeness, Picture, WhenFull};
@@ -27,6 +28,8 @@ pub(super) struct Plan {
     pub(super) frames: Frames,
     pub(super) files: Option<Files>,
     pub(super) expected: Option<Expected>,
+    /// Made, and empty.
+    pub(super) manifest: Option<Manifest>,
     /// Whether the standard output is taken.
     pub(super) stdout: bool,
 }
@@ -45,7 +48,11 @@ impl Plan {
             Some(mask) => condition.masked(mask.clone()),
             None => condition,
         };
-        let waits = args.wait.iter().map(|text| Ok(masked(Condition::parse(text)?)));
+        let waits = args.wait.iter().map(|text| {
+            let condition = masked(Condition::parse(text)?);
+            condition.suits().map_err(Failure::usage)?;
+            Ok(condition)
+        });
         let waits = waits.collect::<Result<Vec<_>, Failure>>()?;
         let change = Condition::change();
         let change = masked(args.crop.map_or(change.clone(), |crop| change.within(crop)));
@@ -61,7 +68,9 @@ impl Plan {
             ..CaptureOptions::default()
         };
         let every = args.every.unwrap_or(if video { Every::Time(VIDEO) } else { Every::Update });
-        Ok(Self { uri, options, waits, every, change, frames, files, expected, stdout })
+        // The last thing: what was in it before is gone then.
+        let manifest = args.manifest.as_deref().map(Manifest::create).transpose()?;
+        Ok(Self { uri, options, waits, every, change, frames, files, expected, manifest, stdout })
     }
 
     /// Whether the standard output is taken; no two may have it.
@@ -91,7 +100,7 @@ pub(super) struct Expected {
 impl Expected {
     fn read(args: &DumpArgs, likeness: Likeness) -> Result<Option<Self>, Failure> {
         let Some(path) = args.expect.as_deref() else { return Ok(None) };
-        let wanted = Wanted::read(path, likeness)?;
+        let wanted = Wanted::read(path, likeness, args.crop)?;
         let marked = marked(args.output.as_deref(), path);
         whole::check(&marked)?;
         Ok(Some(Self { wanted, marked }))

@@ -46,6 +46,8 @@ pub(super) struct Work {
 /// One frame on its way.
 struct Job {
     number: u64,
+    /// How many were left out since the one before.
+    left_out: u64,
     frame: Frame,
 }
 
@@ -83,6 +85,7 @@ pub(super) struct Writer {
     jobs: Option<Sender<Job>>,
     threads: Vec<JoinHandle<()>>,
     count: u64,
+    left_out: u64,
 }
 
 /// All frames into one place.
@@ -124,7 +127,7 @@ impl Writer {
                 .map_err(|error| Failure::failed("no thread to write frames on", error))
         });
         let threads = threads.collect::<Result<_, _>>()?;
-        Ok(Self { shared, jobs: Some(jobs), threads, count: 0 })
+        Ok(Self { shared, jobs: Some(jobs), threads, count: 0, left_out: 0 })
     }
 
     /// Whether as many frames wait as may; the waker tells when that is over.
@@ -144,8 +147,10 @@ impl Writer {
         let Some(jobs) = &self.jobs else { return };
         self.shared.lock().waiting += 1;
         self.count += 1;
+        let left_out = frame.left_out.saturating_sub(self.left_out);
+        self.left_out = frame.left_out;
         // Nobody receives it only where one has failed.
-        let _ = jobs.send(Job { number: self.count, frame });
+        let _ = jobs.send(Job { number: self.count, left_out, frame });
     }
 
     /// How many there were.
@@ -184,12 +189,12 @@ impl Shared {
     fn work(&self, jobs: &Mutex<Receiver<Job>>, mut place: Option<Place>) {
         loop {
             let received = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-            let Ok(Job { number, frame }) = received else { break };
+            let Ok(job) = received else { break };
+            let number = job.number;
             // Where one could not be written, the others are none that anybody waits for.
             let failed = self.lock().failure.is_some();
-            let done =
-                if failed { Ok(None) } else { self.write(number, &frame, &mut place).map(Some) };
-            drop(frame);
+            let done = if failed { Ok(None) } else { self.write(&job, &mut place).map(Some) };
+            drop(job);
             let mut state = self.lock();
             state.waiting -= 1;
             if let Err(failure) =
@@ -208,12 +213,8 @@ impl Shared {
         }
     }
 
-    fn write(
-        &self,
-        number: u64,
-        frame: &Frame,
-        place: &mut Option<Place>,
-    ) -> Result<Done, Failure> {
+    fn write(&self, job: &Job, place: &mut Option<Place>) -> Result<Done, Failure> {
+        let Job { number, left_out, ref frame } = *job;
         let cropped;
         let picture = match self.crop {
             None => &*frame.picture,
@@ -233,6 +234,7 @@ impl Shared {
             _ => {}
         }
         let line = self.described.then(|| {
+            let number = (number, left_out);
             manifest::line(number, frame, picture.size, hash, path.as_deref(), self.clock)
         });
         Ok(Done { hash, line })

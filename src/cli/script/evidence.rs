@@ -41,15 +41,25 @@ impl Evidence {
         self.folder.join(format!("{}-line{line}-diff.png", self.stem))
     }
 
-    /// What went wrong in that line, with a file of what is on the screen.
-    pub(super) fn of(&self, failure: Failure, line: usize, screen: Option<&Frame>) -> Failure {
+    /// What went wrong in that line, with a file of what is on the screen, or was there before: `old`.
+    pub(super) fn of(
+        &self,
+        failure: Failure,
+        line: usize,
+        screen: Option<&Frame>,
+        old: bool,
+    ) -> Failure {
         let failure = failure.at(&format!("{}:{line}", self.file));
         let Some(screen) = screen else {
-            return failure.with("; the guest has shown nothing yet");
+            let nothing = if old { "" } else { "; the guest has shown nothing yet" };
+            return failure.with(nothing);
         };
         let path = self.screen(line);
         match whole::write(&path, |out| PictureFormat::Png.write(screen, out)) {
-            Ok(()) => failure.with(&format!("; what is on the screen is in {}", path.display())),
+            Ok(()) => {
+                let what = if old { "was on the screen before" } else { "is on the screen" };
+                failure.with(&format!("; what {what} is in {}", path.display()))
+            }
             Err(unwritten) => failure.with(&format!("; {unwritten}")),
         }
     }

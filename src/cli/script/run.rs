@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::evidence::Evidence;
 use super::steps::{Act, Step};
 use crate::capture::{Capture, CaptureError, Condition, Frame, PictureFormat, Watch};
-use crate::cli::diff::Wanted;
+use crate::cli::diff::{Wanted, marked_in};
 use crate::cli::exit::{Failure, print};
 use crate::cli::whole;
-use crate::frame::{Input, Picture, Pointing};
+use crate::frame::{Input, Pointing};
 use crate::session::Stats;
 
 /// How long a guest that shows nothing is looked at before the first step.
@@ -41,7 +41,8 @@ impl<'a> Runner<'a> {
     ) -> Result<Self, Failure> {
         let mut runner = Self { guest, wake, evidence, before: None, next: None };
         match runner.guest.next_frame(FIRST_LOOK, Some(wake)) {
-            Ok(_) | Err(CaptureError::TimedOut { .. }) => Ok(runner),
+            // It may be readable by when that matters.
+            Ok(_) | Err(CaptureError::TimedOut { .. } | CaptureError::Unreadable(_)) => Ok(runner),
             Err(error) => Err(error.into()),
         }
     }
@@ -58,7 +59,10 @@ impl<'a> Runner<'a> {
             Act::Dump(path, format, timeout) => self.dump(path, *format, *timeout),
             Act::Print(text) => print(text),
         };
-        done.map_err(|failure| self.evidence.of(failure, step.line, self.guest.last()))
+        done.map_err(|failure| {
+            let old = self.guest.unreadable().is_some();
+            self.evidence.of(failure, step.line, self.guest.last(), old)
+        })
     }
 
     /// What happened so far.
@@ -111,7 +115,8 @@ impl<'a> Runner<'a> {
     ) -> Result<(), Failure> {
         let mut watch = Watch::new(condition);
         let mut met = false;
-        if let (Some(before), Some(last)) = (&self.before, self.guest.last()) {
+        let readable = self.guest.unreadable().is_none();
+        if let (true, Some(before), Some(last)) = (readable, &self.before, self.guest.last()) {
             // Only what has become of it counts.
             let now = Instant::now();
             watch.look(&before.picture, now);
@@ -122,7 +127,7 @@ impl<'a> Runner<'a> {
             let last = self.guest.last().filter(|_| unmet);
             let differs = last.and_then(|last| watch.marked(&last.picture));
             return Err(match differs {
-                Some(picture) => note(error.into(), &picture, marked),
+                Some(picture) => marked_in(error.into(), &picture, marked),
                 None => error.into(),
             });
         }
@@ -141,11 +146,11 @@ impl<'a> Runner<'a> {
         }
     }
 
-    /// What is on the screen now; the first picture is waited for.
+    /// What is on the screen now; the first picture is waited for, and one that can be read.
     fn screen(&mut self, timeout: Duration) -> Result<Frame, CaptureError> {
         match self.guest.newest_at(Instant::now() + NOW, Some(self.wake))? {
-            Some(frame) => Ok(frame),
-            None => self.guest.next_frame(timeout, Some(self.wake)),
+            Some(frame) if self.guest.unreadable().is_none() => Ok(frame),
+            _ => self.guest.next_frame(timeout, Some(self.wake)),
         }
     }
 
@@ -162,13 +167,5 @@ impl<'a> Runner<'a> {
     ) -> Result<(), Failure> {
         let screen = self.screen(timeout)?;
         whole::write(path, |out| format.write(&screen, out))
-    }
-}
-
-/// Says where it is marked what differs.
-fn note(failure: Failure, picture: &Picture, path: &Path) -> Failure {
-    match whole::write(path, |out| PictureFormat::Png.write(picture, out)) {
-        Ok(()) => failure.with(&format!(" (marked in {})", path.display())),
-        Err(unwritten) => failure.with(&format!("; {unwritten}")),
     }
 }

@@ -136,11 +136,13 @@ impl Preparing {
                     Some(mask) => condition.masked(mask),
                     None => condition,
                 };
+                condition.suits().map_err(Failure::usage)?;
                 Act::Wait(Box::new(condition), within)
             }
             Verb::Expect { wanted, tolerance, mask } => {
                 let likeness = Likeness { tolerance, mask: self.mask(mask)? };
-                Act::Expect(Box::new(Wanted::read(&self.path(&wanted), likeness)?), timeout)
+                let wanted = Wanted::read(&self.path(&wanted), likeness, None)?;
+                Act::Expect(Box::new(wanted), timeout)
             }
             Verb::Dump(file) => {
                 let path = self.path(&file);

@@ -337,6 +337,11 @@ mod tests {
         assert_eq!(said(&layout, true), want);
         let plain = [&want[..12], &want[16..22], &want[26..]].concat();
         assert_eq!(said(&layout, false), plain);
+        let mut four = layout;
+        four.plane_count = 4;
+        four.planes[3] = Plane { offset: 8192, stride: 32 };
+        let last = [0x3440, 0, 0x3441, 8192, 0x3442, 32, 0x3449, 4, 0x344a, 0x0100_0000, 0x3038];
+        assert_eq!(said(&four, true)[36..], last);
         layout.modifier = Modifier::INVALID;
         assert_eq!(said(&layout, true), plain);
         layout.format = Format::NV12;

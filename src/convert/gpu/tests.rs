@@ -28,8 +28,9 @@ fn memfd(bytes: u64) -> io::Result<OwnedFd> {
 impl Stage {
     /// `None` where this machine has none, said.
     fn open(name: &str) -> Option<Self> {
-        let mut gpu =
-            Gpu::software(memfd).map_err(|reason| skip(name, &reason.to_string())).ok()?;
+        let opened = drawing::context()
+            .and_then(|_| Gpu::software(memfd).map_err(|reason| reason.to_string()));
+        let mut gpu = opened.map_err(|reason| skip(name, &reason)).ok()?;
         let target = gpu.target(0, SIZE, &[Modifier::LINEAR]).unwrap();
         Some(Self { gpu, target })
     }
