@@ -145,6 +145,8 @@ const TESTS: &[Test] = &[
     long("gst_glimagesink_shows_whole_frames", gst::glupload::window),
     test("gst_recording_by_x264_is_whole_and_in_time", gst::x264),
     test("gst_recording_by_vp8_is_whole_and_in_time", gst::vp8),
+    test("gst_unixfd_frames_are_read_by_another_process", gst::unixfd::read),
+    test("gst_unixfd_frames_are_shown_by_another_process", gst::unixfd::window),
     test("gst_changes_of_mode_leave_nothing", gst::mode_changes),
     test("gst_nothing_is_left_alive", gst::leaks),
     test("gst_refusals_are_said", gst::refusals),

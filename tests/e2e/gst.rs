@@ -13,6 +13,8 @@ pub(crate) mod linux;
 mod record;
 #[path = "gst/soak.rs"]
 mod soak;
+#[path = "gst/unixfd.rs"]
+pub(crate) mod unixfd;
 
 use std::sync::Arc;
 

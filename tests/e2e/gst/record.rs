@@ -1,6 +1,5 @@
 //! Recorded, read again, and looked at tile by tile.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use crate::demo::CALM;
 use crate::stills::soon;
 
 /// What is recorded has one size throughout, as Matroska wants it; the guest's other mode is half of it.
-const SIZE: Size = Size { width: 320, height: 240 };
+pub(super) const SIZE: Size = Size { width: 320, height: 240 };
 const HALF: Size = Size { width: 160, height: 120 };
 const SCRIPT: Script =
     Script { modes: &[SIZE, HALF], frames: 12, pace: Duration::from_millis(100) };
@@ -31,9 +30,9 @@ pub(crate) fn vp8() -> Result<()> {
     recorded("vp8enc deadline=1 cpu-used=8 min-quantizer=0 max-quantizer=6 target-bitrate=8000000")
 }
 
-/// A frame of the recording.
-struct Recorded {
-    number: u32,
+/// A frame of a recording.
+pub(super) struct Recorded {
+    pub(super) number: u32,
     size: Size,
     time: Duration,
 }
@@ -65,7 +64,7 @@ fn record(coder: &str, dir: &Arc<RunDir>) -> Result<()> {
     let to = format!("matroskamux ! filesink location={}", file.display());
     let recording = format!("{source} ! queue ! {fit} ! {coder} ! {to}");
     pipeline::launch("record", &recording, &[], dir, soon())?;
-    let frames = read(&file, dir)?;
+    let frames = read(&format!("filesrc location={} ! decodebin", file.display()), dir)?;
     let first = frames.first().ok_or_else(|| Error::new("nothing was recorded"))?;
     let start = drawn(&guest, first)?;
     let mut worst = Duration::ZERO;
@@ -110,12 +109,12 @@ fn drawn(guest: &Guest, frame: &Recorded) -> Result<std::time::Instant> {
     Ok(drawn.at)
 }
 
-/// All pictures of a recording, with their times.
-fn read(file: &Path, dir: &Arc<RunDir>) -> Result<Vec<Recorded>> {
+/// All pictures that come from there, with their times.
+pub(super) fn read(from: &str, dir: &Arc<RunDir>) -> Result<Vec<Recorded>> {
     let raw = dir.path().join("pictures");
-    let (from, to) = (file.display(), raw.display());
+    let to = raw.display();
     let description = format!(
-        "-v filesrc location={from} ! decodebin ! videoconvert ! video/x-raw,format=RGB ! identity silent=false ! filesink location={to}"
+        "-v {from} ! videoconvert ! video/x-raw,format=RGB ! identity silent=false ! filesink location={to}"
     );
     let said = pipeline::launch("read", &description, &[], dir, soon())?;
     let times: Vec<_> = said.lines().filter_map(time).collect();

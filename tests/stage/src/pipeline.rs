@@ -26,6 +26,20 @@ pub fn start(
     Ok(Viewer::of(Child::spawn(name, PACKAGE, command("launch", description, environment), dir)?))
 }
 
+/// GStreamer's own program, with a pipeline that has no `fanlightsrc`.
+///
+/// # Errors
+/// If the program is missing.
+pub fn spawn(
+    name: &str,
+    description: &str,
+    environment: &[(&str, String)],
+    dir: &Arc<RunDir>,
+) -> Result<Child> {
+    let command = command("gst-launch-1.0", description, environment);
+    Child::spawn(name, "gstreamer1.0-tools", command, dir)
+}
+
 /// What says which consoles come and go, as GStreamer's devices.
 ///
 /// # Errors
