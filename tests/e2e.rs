@@ -131,6 +131,7 @@ const TESTS: &[Test] = &[
     test("dump_takes_every_frame_of_a_guest_that_loses_pages", dumps::punch),
     test("dump_leaves_frames_out_where_a_guest_is_not_to_wait", dumps::left_out),
     test("dump_prints_a_hash_of_every_frame", dumps::hashes),
+    test("dump_leaves_nothing_on_a_full_disk", dumps::full_disk),
     test("gpu_draws_udmabufs_as_the_cpu_copies_them", gpu::udmabufs),
     test("gpu_reads_udmabufs_back_as_the_cpu_copies_them", gpu::read_back),
     test("gpu_draws_into_memory_of_a_nodes", gpu::node),

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use fanlight::capture::{Picture, hash};
 use fanlight::demo::oracle;
 use fanlight::frame::Size;
+use fanlight_stage::bus::Bus;
 use fanlight_stage::child::run;
 use fanlight_stage::viewer::fanlight;
 use fanlight_stage::wait::Deadline;
@@ -19,7 +21,8 @@ use serde_json::Value;
 use crate::stills::bus;
 
 const SIZE: Size = Size { width: 128, height: 96 };
-const BYTES: usize = 128 * 96 * Picture::PIXEL;
+/// Takes longer to hash than to draw, so that a guest that doesn't wait gets ahead.
+const LARGE: Size = Size { width: 640, height: 480 };
 /// What a frame may take where all is emulated, in seconds.
 const PATIENCE: &str = "120";
 
@@ -30,6 +33,7 @@ struct Counts(u32, u32);
 const MANY: Counts = Counts(1_000, 10_000);
 const SOME: Counts = Counts(250, 1_000);
 const HASHED: Counts = Counts(250, 10_000);
+const FEW: Counts = Counts(80, 250);
 
 impl Counts {
     fn get(self) -> u32 {
@@ -38,17 +42,22 @@ impl Counts {
 }
 
 /// A guest as fast as they come.
-fn guest(mode: &str) -> String {
-    format!("demo:?mode={mode}&size=128x96&fps=240")
+fn guest(mode: &str, size: Size) -> String {
+    format!("demo:?mode={mode}&size={}x{}&fps=240", size.width, size.height)
 }
 
 /// Dumps so many frames, and looks at each. With `--drop` the guest doesn't wait, and some are left out.
-fn whole(mode: &str, counts: Counts, drop: &[&str]) -> Result<()> {
+fn whole(mode: &str, size: Size, counts: Counts, drop: &[&str]) -> Result<()> {
     let (dir, bus) = bus()?;
     let (manifest, log) = (dir.path().join("manifest.jsonl"), dir.path().join("dump.err"));
     let count = counts.get();
     let mut command = fanlight(&bus);
-    command.arg("dump").arg(guest(mode)).args(["-n", &count.to_string(), "--timeout", PATIENCE]);
+    command.arg("dump").arg(guest(mode, size)).args([
+        "-n",
+        &count.to_string(),
+        "--timeout",
+        PATIENCE,
+    ]);
     command.args(drop).args(["--format", "raw", "-o", "-", "--manifest"]).arg(&manifest);
     let said = File::create(&log).context("making a log")?;
     let began = Instant::now();
@@ -57,13 +66,13 @@ fn whole(mode: &str, counts: Counts, drop: &[&str]) -> Result<()> {
     let mut frames = BufReader::new(dump.stdout.take().expect("it is piped"));
     let (mut hashes, mut due, mut left_out, mut wrong) = (Vec::new(), None, 0, None);
     for i in 0..count {
-        let mut pixels = vec![0; BYTES];
+        let mut pixels = vec![0; (size.width * size.height) as usize * Picture::PIXEL];
         if let Err(error) = frames.read_exact(&mut pixels) {
             wrong = Some(format!("frame {i} is missing: {error}"));
             break;
         }
-        let blue = |x, y| pixels[((y * SIZE.width + x) as usize) * Picture::PIXEL];
-        let seen = oracle::read(SIZE, blue).map(|seen| seen.frame);
+        let blue = |x, y| pixels[((y * size.width + x) as usize) * Picture::PIXEL];
+        let seen = oracle::read(size, blue).map(|seen| seen.frame);
         match (seen, due) {
             (Ok(frame), next) if frame == next.unwrap_or(frame) => due = Some(frame + 1),
             (Ok(frame), Some(next)) if !drop.is_empty() && frame > next => {
@@ -76,7 +85,7 @@ fn whole(mode: &str, counts: Counts, drop: &[&str]) -> Result<()> {
         if wrong.is_some() {
             break;
         }
-        hashes.push(hash(&Picture { size: SIZE, pixels }).to_string());
+        hashes.push(hash(&Picture { size, pixels }).to_string());
     }
     let rest = io::copy(&mut frames, &mut io::sink()).context("reading what is left")?;
     let status = dump.wait().context("waiting for fanlight")?;
@@ -98,9 +107,13 @@ fn whole(mode: &str, counts: Counts, drop: &[&str]) -> Result<()> {
         let (lines, hashes) = (lines.len(), hashes.len());
         return Err(Error::new(format!("the manifest has {lines} lines for {hashes} frames")));
     }
+    let told: u64 = lines.iter().skip(1).filter_map(|line| line["left_out"].as_u64()).sum();
+    if told != u64::from(left_out) {
+        return Err(Error::new(format!("{left_out} frames were left out, and {told} said to be")));
+    }
     for (number, (line, hash)) in (1..).zip(lines.iter().zip(&hashes)) {
         let described = line["frame"] == number && line["sha256"] == hash.as_str();
-        if !described || line["size"] != serde_json::json!([SIZE.width, SIZE.height]) {
+        if !described || line["size"] != serde_json::json!([size.width, size.height]) {
             return Err(Error::new(format!(
                 "frame {number} with hash {hash} is said to be {line}"
             )));
@@ -114,19 +127,19 @@ fn whole(mode: &str, counts: Counts, drop: &[&str]) -> Result<()> {
 }
 
 pub(crate) fn flip() -> Result<()> {
-    whole("flip", MANY, &[])
+    whole("flip", SIZE, MANY, &[])
 }
 
 pub(crate) fn in_place() -> Result<()> {
-    whole("inplace", SOME, &[])
+    whole("inplace", SIZE, SOME, &[])
 }
 
 pub(crate) fn punch() -> Result<()> {
-    whole("punch", SOME, &[])
+    whole("punch", SIZE, SOME, &[])
 }
 
 pub(crate) fn left_out() -> Result<()> {
-    whole("flip", SOME, &["--drop", "--ack-deadline", "900"])
+    whole("flip", LARGE, FEW, &["--drop", "--ack-deadline", "900"])
 }
 
 /// Each has another, because each has another number.
@@ -134,7 +147,12 @@ pub(crate) fn hashes() -> Result<()> {
     let (dir, bus) = bus()?;
     let count = HASHED.get();
     let mut command = fanlight(&bus);
-    command.arg("dump").arg(guest("flip")).args(["-n", &count.to_string(), "--timeout", PATIENCE]);
+    command.arg("dump").arg(guest("flip", SIZE)).args([
+        "-n",
+        &count.to_string(),
+        "--timeout",
+        PATIENCE,
+    ]);
     command.arg("--hash");
     let began = Instant::now();
     let said = run("hashes", "that has it", command, &dir, Deadline::seconds(1200))?;
@@ -149,5 +167,36 @@ pub(crate) fn hashes() -> Result<()> {
         "REPORT hashes of demo flip: {count} in {seconds:.1} s, {:.0} a second",
         f64::from(count) / seconds
     );
+    Ok(())
+}
+
+/// Where there is no room for a file, one sentence says so, and no part of it is left.
+pub(crate) fn full_disk() -> Result<()> {
+    let (dir, bus) = bus()?;
+    let disk = dir.path().join("disk");
+    std::fs::create_dir(&disk).context("making a folder")?;
+    let mut mount = Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", "size=64k", "tmpfs"]).arg(&disk);
+    run("mount", "mount", mount, &dir, Deadline::seconds(60))?;
+    let done =
+        ["frame.ppm", "film.y4m"].iter().try_for_each(|name| overfill(&disk.join(name), &bus));
+    let mut umount = Command::new("umount");
+    umount.arg(&disk);
+    run("umount", "mount", umount, &dir, Deadline::seconds(60))?;
+    done
+}
+
+fn overfill(file: &Path, bus: &Bus) -> Result<()> {
+    let mut dump = fanlight(bus);
+    dump.args(["dump", "demo:?size=320x240", "-n", "1", "--timeout", PATIENCE, "-o"]).arg(file);
+    let output = dump.output().context("starting fanlight")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    let one = said.lines().count() == 1 && said.contains("No space left on device");
+    let folder = file.parent().into_iter().flat_map(std::fs::read_dir).flatten();
+    let left: Vec<_> = folder.flatten().map(|entry| entry.file_name()).collect();
+    if output.status.code() != Some(1) || !one || !left.is_empty() {
+        let status = output.status;
+        return Err(Error::new(format!("{status}, {left:?} is left, it said: {said}")));
+    }
     Ok(())
 }

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use fanlight_stage::bus::Bus;
+use fanlight_stage::child::run;
 use fanlight_stage::guests::{Guests, Paint};
 use fanlight_stage::qemu::{Card, Guest, Qemu, Setup};
 use fanlight_stage::rundir::RunDir;
-use fanlight_stage::viewer::{self, Viewer};
+use fanlight_stage::viewer::{self, Viewer, fanlight};
 use fanlight_stage::wait::Deadline;
 use fanlight_stage::weston::{Renderer, Shell, Weston};
-use fanlight_stage::{Error, Image, Rect, Result, pattern, picture};
+use fanlight_stage::{Context, Error, Image, Rect, Result, pattern, picture};
+use serde_json::Value;
 
 /// A cell of the VGA text screen.
 const CELL: (u32, u32) = (9, 16);
@@ -32,6 +34,22 @@ pub(crate) fn dumped(uri: &str, bus: &Bus, dir: &Arc<RunDir>) -> Result<Image> {
     let image = picture::load(&files[0])?;
     std::fs::remove_file(&files[0]).map_err(|e| Error::new(e.to_string()))?;
     Ok(image)
+}
+
+/// What is dumped of `uri` once it is still is `known`; the hash that is printed is the one in the manifest.
+fn awaited(uri: &str, known: &Image, bus: &Bus, dir: &Arc<RunDir>) -> Result<()> {
+    let [picture, manifest] = ["known.png", "manifest.jsonl"].map(|name| dir.path().join(name));
+    picture::save(known, &picture)?;
+    let mut command = fanlight(bus);
+    command.arg("dump").arg(uri).args(["--wait", "stable:500ms", "--timeout", "120", "--expect"]);
+    command.arg(&picture).args(["--hash", "--manifest"]).arg(&manifest);
+    let hash = run("dump-awaited", "that has it", command, dir, Deadline::seconds(180))?;
+    let lines = std::fs::read_to_string(&manifest).context("reading the manifest")?;
+    let line: Value = serde_json::from_str(&lines).context("reading the manifest's one line")?;
+    if line["sha256"] != hash.trim() {
+        return Err(Error::new(format!("the hash {hash} is in the manifest as {line}")));
+    }
+    Ok(())
 }
 
 /// The compositor's picture of the viewer of `uri`, on an output of the guest's size.
@@ -126,6 +144,7 @@ fn paint(card: Card, gl: bool, renderer: Renderer) -> Result<()> {
     let known = pattern::expected(frame, 640, 480);
     same("screendump and pattern", &qemu.qmp.screendump()?, &known)?;
     same("dump and pattern", &dumped("qemu:paint", &bus, &dir)?, &known)?;
+    awaited("qemu:paint", &known, &bus, &dir)?;
     let shot = viewed("qemu:paint", renderer, (640, 480), &bus, &dir)?;
     same("screenshot and pattern", &shot, &known)
 }
