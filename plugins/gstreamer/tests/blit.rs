@@ -35,12 +35,8 @@ fn harness(guest: &Guest, takes: &str) -> Harness {
 }
 
 fn harness_with(guest: &Guest, properties: &str, takes: &str) -> Harness {
-    init();
     gstfanlight::classify_with(classify);
-    let element = format!("fanlightsrc uri={} {properties}", guest.uri());
-    let mut harness = Harness::new_parse(&element);
-    harness.use_systemclock();
-    harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
+    let mut harness = guest::harness(guest, properties);
     harness.set_sink_caps_str(takes);
     harness
 }

@@ -11,19 +11,15 @@ use gst_check::Harness;
 use gst_video::{VideoCropMeta, VideoInfoDmaDrm, VideoMeta};
 
 use gpu::{Orders, TILED, orders};
-use guest::{Guest, SIZE, count, file, init};
+use guest::{Guest, SIZE, count, file};
 
 const PART: Rect = Rect { x: 8, y: 4, width: 40, height: 20 };
 const TAKES: &str = "video/x-raw(memory:DMABuf),format=DMA_DRM,\
                      drm-format={XR24:0x0100000000000002,XR24}";
 
 fn harness(guest: &Guest, properties: &str, crops: bool) -> Harness {
-    init();
     gstfanlight::classify_with(guest::classify_as_gpus);
-    let element = format!("fanlightsrc uri={} {properties} ack-deadline=1000", guest.uri());
-    let mut harness = Harness::new_parse(&element);
-    harness.use_systemclock();
-    harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
+    let mut harness = guest::harness(guest, &format!("{properties} ack-deadline=1000"));
     if crops {
         harness.add_propose_allocation_meta(VideoCropMeta::meta_api(), None);
     }

@@ -18,11 +18,8 @@ use guest::{Guest, SIZE, count, file, init, source};
 const DMABUF: &str = "video/x-raw(memory:DMABuf)";
 
 fn harness(guest: &Guest, properties: &str, takes: &str) -> Harness {
-    init();
     gstfanlight::classify_with(guest::classify);
-    let mut harness = Harness::new_parse(&format!("fanlightsrc uri={} {properties}", guest.uri()));
-    harness.use_systemclock();
-    harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
+    let mut harness = guest::harness(guest, properties);
     harness.set_sink_caps_str(takes);
     harness
 }

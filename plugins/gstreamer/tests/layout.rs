@@ -7,18 +7,13 @@ mod guest;
 use fanlight::frame::Modifier;
 use gst::prelude::*;
 use gst_check::Harness;
-use gst_video::VideoMeta;
 
 use gpu::{Orders, TILED, orders};
-use guest::{Guest, count, file, init};
+use guest::{Guest, count, file};
 
 fn harness(guest: &Guest, takes: &str) -> Harness {
-    init();
     gstfanlight::classify_with(guest::classify_as_gpus);
-    let element = format!("fanlightsrc uri={} present=direct ack-deadline=1000", guest.uri());
-    let mut harness = Harness::new_parse(&element);
-    harness.use_systemclock();
-    harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
+    let mut harness = guest::harness(guest, "present=direct ack-deadline=1000");
     harness.set_sink_caps_str(takes);
     harness
 }

@@ -11,19 +11,7 @@ use gst::prelude::*;
 use gst_check::Harness;
 use gst_video::{VideoMeta, VideoOverlayCompositionMeta};
 
-use guest::{Guest, PATIENCE, init, source};
-
-fn harness(guest: &Guest, properties: &str) -> Harness {
-    init();
-    let mut harness = Harness::new_parse(&format!("fanlightsrc uri={} {properties}", guest.uri()));
-    harness.use_systemclock();
-    harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
-    harness
-}
-
-fn pull(harness: &mut Harness) -> gst::Buffer {
-    harness.pull().expect("a frame")
-}
+use guest::{Guest, PATIENCE, harness, init, pull, source};
 
 /// The first of its pixel's values at this place.
 fn value(buffer: &gst::BufferRef, x: usize, y: usize) -> u8 {

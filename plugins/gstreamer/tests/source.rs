@@ -8,30 +8,10 @@ use std::sync::{Arc, Mutex};
 use fanlight::frame::{Cursor, Rect, Size, Transform};
 use fanlight::serve::Answer;
 use gst::prelude::*;
-use gst_check::Harness;
 use gst_video::{VideoMeta, VideoOverlayCompositionMeta};
 use rustix::time::{ClockId, clock_gettime};
 
-use guest::{Guest, PATIENCE, SIZE, count, init, next_message, source};
-
-fn harness(guest: &Guest, properties: &str) -> Harness {
-    init();
-    let mut harness = Harness::new_parse(&format!("fanlightsrc uri={} {properties}", guest.uri()));
-    harness.use_systemclock();
-    harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
-    harness
-}
-
-fn pull(harness: &mut Harness) -> gst::Buffer {
-    harness.pull().expect("a frame")
-}
-
-fn grey(buffer: &gst::BufferRef) -> u8 {
-    let map = buffer.map_readable().unwrap();
-    let first = map[0];
-    assert!(map.as_chunks::<4>().0.iter().all(|pixel| pixel[..3] == [first; 3]), "a mixed frame");
-    first
-}
+use guest::{Guest, PATIENCE, SIZE, count, grey, harness, init, next_message, pull, source};
 
 #[test]
 fn frames_are_what_the_guest_drew_in_their_order() {

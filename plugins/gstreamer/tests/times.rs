@@ -7,28 +7,8 @@ use std::time::{Duration, Instant};
 use fanlight::serve::Answer;
 use gst::prelude::*;
 use gst_check::Harness;
-use gst_video::VideoMeta;
 
-use guest::{Guest, count, init, source};
-
-fn harness(guest: &Guest, properties: &str) -> Harness {
-    init();
-    let mut harness = Harness::new_parse(&format!("fanlightsrc uri={} {properties}", guest.uri()));
-    harness.use_systemclock();
-    harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
-    harness
-}
-
-fn pull(harness: &mut Harness) -> gst::Buffer {
-    harness.pull().expect("a frame")
-}
-
-fn grey(buffer: &gst::BufferRef) -> u8 {
-    let map = buffer.map_readable().unwrap();
-    let first = map[0];
-    assert!(map.as_chunks::<4>().0.iter().all(|pixel| pixel[..3] == [first; 3]), "a mixed frame");
-    first
-}
+use guest::{Guest, count, grey, harness, pull, source};
 
 /// Without: the guest goes on as soon as its frame was copied.
 #[test]

@@ -20,6 +20,8 @@ use fanlight::serve::{Answer, ConsoleId, Event, GuestInput, Kind, Memory, Option
 use fanlight::sys::{self, ClassifyError, Identity};
 use gst::prelude::*;
 use gst_allocators::FdMemory;
+use gst_check::Harness;
+use gst_video::VideoMeta;
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::fstat;
 
@@ -280,8 +282,30 @@ impl Drop for Guest {
     }
 }
 
+/// `fanlightsrc` of this guest's, with these properties, in a harness that keeps time and takes any strides.
+pub(crate) fn harness(guest: &Guest, properties: &str) -> Harness {
+    init();
+    let mut harness = Harness::new_parse(&format!("fanlightsrc uri={} {properties}", guest.uri()));
+    harness.use_systemclock();
+    harness.add_propose_allocation_meta(VideoMeta::meta_api(), None);
+    harness
+}
+
+/// The next frame.
+pub(crate) fn pull(harness: &mut Harness) -> gst::Buffer {
+    harness.pull().expect("a frame")
+}
+
+/// What all of a frame is painted in.
+pub(crate) fn grey(buffer: &gst::BufferRef) -> u8 {
+    let map = buffer.map_readable().unwrap();
+    let first = map[0];
+    assert!(map.as_chunks::<4>().0.iter().all(|pixel| pixel[..3] == [first; 3]), "a mixed frame");
+    first
+}
+
 /// The element in a harness.
-pub(crate) fn source(harness: &gst_check::Harness) -> gst::Element {
+pub(crate) fn source(harness: &Harness) -> gst::Element {
     let element = harness.element().unwrap();
     match element.downcast::<gst::Bin>() {
         Ok(bin) => bin.iterate_sources().next().unwrap().unwrap(),
@@ -290,7 +314,7 @@ pub(crate) fn source(harness: &gst_check::Harness) -> gst::Element {
 }
 
 /// One of its counters.
-pub(crate) fn count(harness: &gst_check::Harness, name: &str) -> u64 {
+pub(crate) fn count(harness: &Harness, name: &str) -> u64 {
     let stats = source(harness).property::<gst::Structure>("stats");
     stats.get::<u64>(name).unwrap_or_else(|_| panic!("{name} of {stats}"))
 }
