@@ -104,13 +104,19 @@ const VERBS: [(&str, &str, Read); 17] = [
 pub(super) fn parse(text: &str) -> Result<Vec<Line>, Wrong> {
     let mut lines = Vec::new();
     for (number, said) in (1..).zip(text.lines()) {
-        let wrong = |what| Wrong { line: number, what };
+        let wrong = |what: String| Wrong { line: number, what: in_one_line(&what) };
         let mut words = words::split(said).map_err(wrong)?.into_iter();
         let Some(word) = words.next() else { continue };
         let verb = verb(&word, &mut Words(words)).map_err(wrong)?;
         lines.push(Line { number, said: said.trim().to_owned(), verb });
     }
     Ok(lines)
+}
+
+/// With what a text may hold besides letters written as a script writes it.
+fn in_one_line(what: &str) -> String {
+    let shown = |c: char| if c.is_control() { c.escape_default().to_string() } else { c.into() };
+    what.chars().map(shown).collect()
 }
 
 fn verb(word: &str, words: &mut Words) -> Result<Verb, String> {
@@ -331,6 +337,7 @@ mod tests {
             ("wait", 1, "what to wait for is missing"),
             ("wait change until 5s", 1, "\"until\" is too much; it is written as wait CONDITION"),
             ("wait change within", 1, "the time is missing"),
+            (r#"move "1\n2""#, 1, r#""1\n2" is no place"#),
             ("expect a.png tolerance 256", 1, "\"256\" is no tolerance from 0 to 255"),
             ("expect a.png mask", 1, "the mask's file is missing"),
         ] {
