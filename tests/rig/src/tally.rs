@@ -38,12 +38,13 @@ enum Verdict {
 }
 
 /// Reads the lines of one test program: `test NAME ... ok|FAILED|ignored[, REASON]` as libtest prints them, and
-/// `SKIP NAME: REASON`, with which a test that did run says that it could do nothing here. `REPORT TEXT` is for whoever
-/// watches.
+/// `SKIP NAME: REASON`, with which a test that did run says that it could do nothing here. `WHY NAME: REASON` says at once why
+/// one fails. `REPORT TEXT` is for whoever watches.
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     verdicts: Vec<(String, Verdict, String)>,
     skips: Vec<(String, String)>,
+    reasons: Vec<(String, String)>,
     /// A test whose verdict comes at the end of a later line, because it printed something in between.
     open: Option<String>,
     /// Whether the program came to its last line.
@@ -65,14 +66,17 @@ impl Reader {
                 }
                 None => (None, line),
             };
-        if let Some((name, reason)) =
-            rest.strip_prefix("SKIP ").and_then(|skip| skip.split_once(": "))
-        {
-            self.skips.push((name.to_owned(), reason.trim_end().to_owned()));
+        for (word, list) in [("SKIP ", &mut self.skips), ("WHY ", &mut self.reasons)] {
+            if let Some((name, why)) =
+                rest.strip_prefix(word).and_then(|said| said.split_once(": "))
+            {
+                list.push((name.to_owned(), why.trim_end().to_owned()));
+            }
         }
         let Some((verdict, reason)) = verdict(rest) else {
             self.open = name.or(self.open.take());
-            return rest.strip_prefix("REPORT ").map(|text| text.trim_end().to_owned());
+            let said = rest.strip_prefix("REPORT ").or_else(|| rest.strip_prefix("WHY "));
+            return said.map(|text| text.trim_end().to_owned());
         };
         let name = name.or_else(|| self.open.take())?;
         self.open = None;
@@ -99,11 +103,16 @@ impl Reader {
                         .skipped
                         .push((name, if reason.is_empty() { "ignored".into() } else { reason }));
                 }
-                (Verdict::Failed, _) => tally.failed.push(format!("{program}: {name}")),
+                (Verdict::Failed, _) => {
+                    let why = self.reasons.iter().find(|why| why.0 == name);
+                    let why = why.map_or_else(String::new, |why| format!(": {}", why.1));
+                    tally.failed.push(format!("{program}: {name}{why}"));
+                }
             }
         }
         if !self.finished {
-            tally.failed.push(format!("{program}: ended before its last test"));
+            let test = self.open.map_or_else(String::new, |test| format!(", in {test}"));
+            tally.failed.push(format!("{program}: ended before its last test{test}"));
         } else if !ended_well && tally.failed.is_empty() {
             tally.failed.push(format!("{program}: failed, though none of its tests did"));
         }
@@ -173,10 +182,19 @@ mod tests {
     }
 
     #[test]
+    fn why_a_test_failed_is_said_at_once_and_in_the_sum() {
+        let mut reader = Reader::default();
+        assert_eq!(reader.line("test a ... WHY a: no GPU: none\n"), Some("a: no GPU: none".into()));
+        assert_eq!(reader.line("FAILED"), Some("a ... FAILED".to_owned()));
+        assert_eq!(reader.line("test result: FAILED."), None);
+        assert_eq!(reader.finish("program", false).failed, ["program: a: no GPU: none"]);
+    }
+
+    #[test]
     fn a_program_that_breaks_off_is_a_failure() {
         assert_eq!(
             read("test a ... ok\ntest b ... ", true).failed,
-            ["program: ended before its last test"]
+            ["program: ended before its last test, in b"]
         );
         assert_eq!(read("", true).failed.len(), 1);
         let failed = read("test a ... ok\ntest result: ok.\n", false).failed;
