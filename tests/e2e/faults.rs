@@ -117,7 +117,7 @@ pub(crate) fn storm() -> Result<()> {
     let mut drawing = guest.map()?;
     guest.draw(&mut drawing, 1)?;
     play_with(guest.memory()?, Options::default(), |scene| {
-        for frame in 1..=6 {
+        for frame in 1..=2 {
             let quiet = AtomicBool::new(false);
             std::thread::scope(|scope| -> Result<()> {
                 let punching = scope.spawn(|| -> Result<()> {

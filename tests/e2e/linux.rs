@@ -1,4 +1,4 @@
-//! The Linux guest, which boots once for all tests that want it, while others run.
+//! The Linux guest, which starts once for all tests that want it, while others run.
 
 use std::sync::{Mutex, MutexGuard, OnceLock};
 use std::thread::{self, JoinHandle};
@@ -17,7 +17,7 @@ use crate::login;
 use crate::scene::await_screenshot;
 use crate::stills::{bus, dumped, same, soon};
 
-/// A booted guest on a bus of its own, called "linux".
+/// A guest on a bus of its own, called "linux".
 pub(crate) struct Linux {
     pub(crate) qemu: Qemu,
     pub(crate) bus: Bus,
@@ -26,7 +26,7 @@ pub(crate) struct Linux {
 }
 
 enum Shared {
-    Booting(JoinHandle<Result<Linux>>),
+    Starting(JoinHandle<Result<Linux>>),
     Ready(Box<Linux>),
     Failed(String),
     Ended,
@@ -34,30 +34,17 @@ enum Shared {
 
 static SHARED: OnceLock<Mutex<Shared>> = OnceLock::new();
 
-/// Boots one; a second time where that fails: emulated, a kernel now and then stands still before it has come to
-/// anything that is tested here.
-fn boot(gl: bool, blob: bool) -> Result<Linux> {
-    boot_once(gl, blob).or_else(|error| {
-        println!("the Linux guest is booted once more: {error}");
-        boot_once(gl, blob)
-    })
-}
-
-fn boot_once(gl: bool, blob: bool) -> Result<Linux> {
+fn start(gl: bool, blob: bool) -> Result<Linux> {
     let (dir, bus) = bus()?;
-    let mut setup = Setup::new("linux", Guest::Linux(None)).on(&bus).gl(gl).blob(blob).heads(2);
-    // Besides the keyboard and the mouse that a PC has: what the tests of input want.
-    for device in ["virtio-keyboard-pci", "virtio-tablet-pci", "virtio-mouse-pci"] {
-        setup = setup.arg("-device").arg(device);
-    }
+    let setup = Setup::new("linux", Guest::Linux(None)).on(&bus).gl(gl).blob(blob);
     let mut qemu = setup.start(&Guests::find()?, &dir)?;
-    let size = qemu.booted()?;
+    let size = qemu.started()?;
     Ok(Linux { qemu, bus, dir, size })
 }
 
-/// Starts to boot the shared one: gl=on, blob=true.
-pub(crate) fn boot_meanwhile() {
-    SHARED.get_or_init(|| Mutex::new(Shared::Booting(thread::spawn(|| boot(true, true)))));
+/// Starts the shared one: gl=on, blob=true.
+pub(crate) fn start_meanwhile() {
+    SHARED.get_or_init(|| Mutex::new(Shared::Starting(thread::spawn(|| start(true, true)))));
 }
 
 /// The shared one, once it is there.
@@ -83,23 +70,23 @@ impl std::ops::DerefMut for Lent {
 }
 
 pub(crate) fn lend() -> Result<Lent> {
-    boot_meanwhile();
-    let shared = SHARED.get().ok_or_else(|| Error::new("nothing boots"))?;
+    start_meanwhile();
+    let shared = SHARED.get().ok_or_else(|| Error::new("nothing starts"))?;
     // A test that panicked leaves the guest as it was.
     let mut shared = shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Shared::Booting(_) = &*shared
-        && let Shared::Booting(thread) = std::mem::replace(&mut *shared, Shared::Ended)
+    if let Shared::Starting(_) = &*shared
+        && let Shared::Starting(thread) = std::mem::replace(&mut *shared, Shared::Ended)
     {
         *shared = match thread.join() {
             Ok(Ok(linux)) => Shared::Ready(Box::new(linux)),
             Ok(Err(error)) => Shared::Failed(error.to_string()),
-            Err(_) => Shared::Failed("the thread that boots it panicked".to_owned()),
+            Err(_) => Shared::Failed("the thread that starts it panicked".to_owned()),
         };
     }
     match &*shared {
         Shared::Ready(_) => Ok(Lent(shared)),
         Shared::Failed(why) => Err(Error::new(why.clone())),
-        Shared::Booting(_) | Shared::Ended => Err(Error::new("the Linux guest has ended")),
+        Shared::Starting(_) | Shared::Ended => Err(Error::new("the Linux guest has ended")),
     }
 }
 
@@ -204,7 +191,7 @@ pub(crate) fn mode_while_viewing() -> Result<()> {
 }
 
 fn long(gl: bool, blob: bool) -> Result<()> {
-    let mut linux = boot(gl, blob)?;
+    let mut linux = start(gl, blob)?;
     linux.frame(5)?;
     linux.text()?;
     login::log_in(&mut linux)

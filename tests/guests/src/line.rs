@@ -9,6 +9,9 @@ use std::str::FromStr;
 /// What a test tells the Linux guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// Load the drivers and begin, after [`Report::Booted`]; the mode to use, `None` for the one that the screen prefers. The
+    /// answer is [`Report::Ready`].
+    Start(Option<(u32, u32)>),
     /// Answer [`Report::Ok`] and do nothing.
     Ping,
     /// Give the screen back to the kernel's console, cleared, with this line of text on it.
@@ -55,6 +58,8 @@ pub enum Command {
 /// What a guest tells the test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Report {
+    /// The Linux guest's kernel is up, and has not touched its devices yet.
+    Booted,
     /// It takes commands (or draws) from now on; the screen's size.
     Ready {
         /// Columns.
@@ -121,6 +126,8 @@ impl std::error::Error for UnknownLine {}
 impl fmt::Display for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Start(Some((width, height))) => write!(f, "start {width}x{height}"),
+            Self::Start(None) => write!(f, "start"),
             Self::Ping => write!(f, "ping"),
             Self::Text(text) => write!(f, "text {text}"),
             Self::Login => write!(f, "login"),
@@ -148,6 +155,8 @@ impl FromStr for Command {
         let number = |word: &str| word.parse().map_err(|_| unknown());
         let (verb, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
         match (verb, rest) {
+            ("start", "") => Ok(Self::Start(None)),
+            ("start", size) => Ok(Self::Start(Some(parse_size(size).ok_or_else(unknown)?))),
             ("ping", "") => Ok(Self::Ping),
             ("text", text) => Ok(Self::Text(text.to_owned())),
             ("login", "") => Ok(Self::Login),
@@ -181,6 +190,7 @@ impl FromStr for Command {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Booted => write!(f, "booted"),
             Self::Ready { width, height } => write!(f, "ready {width}x{height}"),
             Self::Ok => write!(f, "ok"),
             Self::Frame(frame) => write!(f, "frame {frame}"),
@@ -204,6 +214,7 @@ impl FromStr for Report {
         let unknown = || UnknownLine(line.to_owned());
         let (verb, rest) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
         match (verb, rest) {
+            ("booted", "") => Ok(Self::Booted),
             ("ready", size) => {
                 let (width, height) = parse_size(size).ok_or_else(unknown)?;
                 Ok(Self::Ready { width, height })
@@ -260,6 +271,8 @@ mod tests {
     #[test]
     fn commands_read_back() {
         for command in [
+            Command::Start(None),
+            Command::Start(Some((800, 600))),
             Command::Ping,
             Command::Text("a line of text".into()),
             Command::Login,
@@ -278,9 +291,18 @@ mod tests {
         ] {
             assert_eq!(command.to_string().parse(), Ok(command));
         }
-        for wrong in
-            ["", "flip", "flip 3", "flip a b", "still", "mode 8", "ping x", "dance", "load ../x"]
-        {
+        for wrong in [
+            "",
+            "start 8",
+            "flip",
+            "flip 3",
+            "flip a b",
+            "still",
+            "mode 8",
+            "ping x",
+            "dance",
+            "load ../x",
+        ] {
             assert!(wrong.parse::<Command>().is_err(), "{wrong:?}");
         }
     }
@@ -288,6 +310,7 @@ mod tests {
     #[test]
     fn reports_read_back() {
         for report in [
+            Report::Booted,
             Report::Ready { width: 640, height: 480 },
             Report::Ok,
             Report::Frame(3),

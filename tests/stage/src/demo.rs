@@ -54,7 +54,7 @@ pub fn demo(guests: &Path, out: &Path) -> Result<bool> {
     let bus = Bus::start(&dir)?;
     let show = Show { out, dir, bus, start: Instant::now() };
 
-    show.say("booting both guests (Linux takes minutes, emulated)");
+    show.say("starting both guests");
     let linux = Setup::new("linux", Guest::Linux(Some(MODE))).on(&show.bus).gl(true).blob(true);
     let mut linux = linux.start(&guests, &show.dir)?;
     let paint = Setup::new("paint", Guest::Paint(Paint::default()));
@@ -64,7 +64,7 @@ pub fn demo(guests: &Path, out: &Path) -> Result<bool> {
 
     let in_place = show.play_paint(&mut paint)?;
     drop(paint);
-    let size = linux.booted()?;
+    let size = linux.started()?;
     let flipping = show.play_linux(&mut linux, size)?;
     let ended = linux.line.tell(&Command::Poweroff, Deadline::seconds(60));
     ended.map_err(|e| linux.failure(&format!("is no use: {e}")))?;

@@ -77,6 +77,15 @@ impl GuestLine {
         })
     }
 
+    /// Has the Linux guest load its drivers and begin, in this mode: the size of its screen.
+    ///
+    /// # Errors
+    /// As [`GuestLine::next`].
+    pub fn start(&mut self, mode: Option<(u32, u32)>, deadline: Deadline) -> Result<(u32, u32)> {
+        self.say(&Command::Start(mode))?;
+        self.ready(deadline)
+    }
+
     /// Waits until this frame, or a later one, is whole.
     ///
     /// # Errors
@@ -115,10 +124,14 @@ impl GuestLine {
     pub fn tell(&mut self, command: &Command, deadline: Deadline) -> Result<()> {
         self.last_frame()?;
         self.reports.clear();
-        let line = format!("{command}\n");
-        (&self.stream).write_all(line.as_bytes()).context("writing to the guest")?;
+        self.say(command)?;
         self.wait(deadline, |report| (*report == Report::Ok).then_some(()))
             .map_err(|e| Error::new(format!("`{command}`: {e}")))
+    }
+
+    fn say(&self, command: &Command) -> Result<()> {
+        let line = format!("{command}\n");
+        (&self.stream).write_all(line.as_bytes()).context("writing to the guest")
     }
 
     /// Shows one frame on the Linux guest's screen and waits until it is there.

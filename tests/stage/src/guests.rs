@@ -51,7 +51,7 @@ impl Guests {
     /// # Errors
     /// If one is not there.
     pub fn open(folder: &Path) -> Result<Self> {
-        for name in ["paint.img", "sound.img", "kernel", "initramfs.cpio"] {
+        for name in ["paint.img", "sound.img", "kernel", "initramfs.cpio", "linux.state"] {
             if !folder.join(name).is_file() {
                 let folder = folder.display();
                 return Err(Error::new(format!(
@@ -60,6 +60,11 @@ impl Guests {
             }
         }
         Ok(Self { folder: folder.to_owned() })
+    }
+
+    /// Those in a folder that isn't complete yet.
+    pub(crate) fn unfinished(folder: &Path) -> Self {
+        Self { folder: folder.to_owned() }
     }
 
     /// The images in the folder that the environment names, else where `stage prepare` of this
@@ -84,6 +89,12 @@ impl Guests {
     #[must_use]
     pub fn initramfs(&self) -> PathBuf {
         self.folder.join("initramfs.cpio")
+    }
+
+    /// The Linux guest's state where it has booted.
+    #[must_use]
+    pub fn state(&self) -> PathBuf {
+        self.folder.join("linux.state")
     }
 
     /// Writes a boot disk that is heard to `disk`.

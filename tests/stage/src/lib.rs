@@ -1,6 +1,6 @@
 //! What Fanlight's end-to-end tests and its demo start, and look at, on the test machine.
 //!
-//! - [`prepare`] makes the guests' images, once a build; [`guests`] finds them and fits them.
+//! - [`prepare`] makes the guests' images, once a build, of a Linux that has booted too; [`guests`] finds them and fits them.
 //! - [`rundir`], [`child`] and [`wait`]: programs that end with their owner, whose output is kept
 //!   where a test failed, and that are waited for by events.
 //! - [`bus`], [`qemu`] (with [`qmp`] and [`guestline`]), [`weston`] and [`sway`] are the programs;
@@ -10,6 +10,7 @@
 //!   installed.
 //! - [`viewer`] runs `fanlight` itself, [`pipeline`] its GStreamer plugin, and [`demo`] shows it all.
 
+mod booted;
 pub mod bus;
 pub mod child;
 pub mod compositor;

@@ -19,7 +19,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Makes the guests' images: paint.img, sound.img, kernel and initramfs.cpio.
+    /// Makes the guests' images: paint.img, sound.img, kernel, initramfs.cpio and linux.state.
     Prepare {
         /// The folder for the images [default: guests in cargo's target folder].
         #[arg(long)]

@@ -1,9 +1,10 @@
-//! Makes the guests' images, once a build: `paint.img`, `sound.img`, `kernel` and `initramfs.cpio`.
+//! Makes the guests' images, once a build: `paint.img`, `sound.img`, `kernel`, `initramfs.cpio`, and `linux.state`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
+use crate::booted;
 use crate::child::run;
 use crate::error::{Context, Error, Result};
 use crate::initramfs::Archive;
@@ -17,17 +18,21 @@ const MODULES: [&str; 2] = ["virtio_pci", "virtio_gpu"];
 /// Those that are loaded only when a test asks for them, so that they cost the others no time.
 const MORE_MODULES: [&str; 2] = ["evdev", "virtio_input"];
 
-/// Process 1 of the Linux guest: mounts, loads, and hands over.
+/// Process 1 of the Linux guest: mounts, waits until it is told to start, loads, and hands over.
 const INIT: &str = "#!/bin/busybox sh
 fail() { echo \"failed $1\" >/dev/ttyS0; /bin/busybox poweroff -f; }
 /bin/busybox mount -t devtmpfs none /dev
 /bin/busybox mount -t proc none /proc
 /bin/busybox mount -t sysfs none /sys
 echo fanlight >/proc/sys/kernel/hostname
+exec 3<>/dev/ttyS0
+echo booted >&3
+read -r start size <&3
+exec 3>&-
 while read -r module; do
     /bin/busybox insmod \"/modules/$module\" || fail \"module $module can't be loaded\"
 done </modules/order
-exec /bin/guest
+exec /bin/guest $size
 ";
 
 /// Who may log in: root, with the password `fanlight` (as crypt(3) has it by DES, which takes an emulated processor no time).
@@ -66,11 +71,11 @@ pub fn prepare(sources: &Sources, out: &Path) -> Result<()> {
     ] {
         replace(&out.join(name), &content)?;
     }
-    Ok(())
+    booted::keep(out, &dir)
 }
 
 /// Writes a file so that nobody ever sees half of it.
-fn replace(path: &Path, content: &[u8]) -> Result<()> {
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<()> {
     let partial = path.with_extension("partial");
     std::fs::write(&partial, content).context(format!("writing {}", partial.display()))?;
     std::fs::rename(&partial, path).context(format!("writing {}", path.display()))

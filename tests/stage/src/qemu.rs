@@ -7,8 +7,10 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Instant;
 
+use fanlight_guests::line::Report;
+
 use crate::bus::Bus;
-use crate::child::Child;
+use crate::child::{Child, run};
 use crate::error::{Context, Result};
 use crate::guestline::GuestLine;
 use crate::guests::{Guests, Paint};
@@ -72,6 +74,8 @@ pub struct Setup {
     blob: bool,
     heads: u32,
     extra: Vec<String>,
+    /// Whether a Linux guest boots, though its state after that is kept.
+    boots: bool,
 }
 
 impl Setup {
@@ -82,6 +86,8 @@ impl Setup {
             Guest::Firmware | Guest::Paint(_) | Guest::Sound => Card::Vga,
             Guest::Linux(_) => Card::VirtioGpu,
         };
+        // All Linux guests are made alike, because they go on from one state.
+        let heads = if matches!(guest, Guest::Linux(_)) { 2 } else { 1 };
         Self {
             name: name.to_owned(),
             uuid: None,
@@ -90,8 +96,9 @@ impl Setup {
             display: Display::None,
             gl: false,
             blob: false,
-            heads: 1,
+            heads,
             extra: Vec::new(),
+            boots: false,
         }
     }
 
@@ -137,11 +144,16 @@ impl Setup {
         self
     }
 
-    /// How many heads a virtio adapter has.
+    /// Has the Linux guest boot by itself.
     #[must_use]
-    pub fn heads(mut self, heads: u32) -> Self {
-        self.heads = heads;
+    pub(crate) fn boots_itself(mut self) -> Self {
+        self.boots = true;
         self
+    }
+
+    /// Whether it goes on from the state in which the Linux guest has booted, which was emulated.
+    fn resumes(&self) -> bool {
+        matches!(self.guest, Guest::Linux(_)) && !self.boots && !kvm()
     }
 
     /// Adds an argument to QEMU's.
@@ -168,16 +180,23 @@ impl Setup {
         let deadline = Deadline::seconds(120);
         let monitor = accept(&monitor, &child, deadline)?;
         let line = GuestLine::new(accept(&serial, &child, deadline)?)?;
-        let qmp = Qmp::new(monitor, dir.path().to_owned())
-            .map_err(|e| child.failure(&format!("is no use: {e}")))?;
-        Ok(Qemu { qmp, line, qmp_socket: at("qmp"), child })
+        let no_use = |e| child.failure(&format!("is no use: {e}"));
+        let mut qmp = Qmp::new(monitor, dir.path().to_owned()).map_err(no_use)?;
+        let resumed = self.resumes();
+        if resumed {
+            qmp.load(&guests.state(), deadline).map_err(no_use)?;
+        }
+        let mode = match self.guest {
+            Guest::Linux(mode) => mode,
+            Guest::Firmware | Guest::Paint(_) | Guest::Sound => None,
+        };
+        Ok(Qemu { qmp, line, qmp_socket: at("qmp"), child, mode, resumed })
     }
 
     fn command(&self, guests: &Guests, dir: &Arc<RunDir>) -> Result<Command> {
         let at = |kind: &str| dir.path().join(format!("{}.{kind}", self.name));
-        let program = std::env::var_os(QEMU_ENV).unwrap_or_else(|| "qemu-system-x86_64".into());
         let processor = processor(&self.guest);
-        let mut command = Command::new(program);
+        let mut command = program();
         // Neither sound nor anything else of the caller's session is wanted.
         command.env_remove("DISPLAY").env_remove("WAYLAND_DISPLAY");
         // The firmware reads boot disks as small as ours from pc's IDE, not from q35's AHCI.
@@ -215,11 +234,16 @@ impl Setup {
                 command.args(["-audiodev", "dbus,id=sound"]);
                 command.args(["-device", "AC97,audiodev=sound,addr=05"]);
             }
-            Guest::Linux(mode) => {
+            Guest::Linux(_) => {
                 command.arg("-kernel").arg(guests.kernel()).arg("-initrd").arg(guests.initramfs());
-                let mode =
-                    mode.map_or_else(String::new, |(w, h)| format!(" fanlight.mode={w}x{h}"));
-                command.arg("-append").arg(format!("{KERNEL_COMMAND_LINE}{mode}"));
+                command.args(["-append", KERNEL_COMMAND_LINE]);
+                // Besides the keyboard and the mouse that a PC has.
+                for device in ["virtio-keyboard-pci", "virtio-tablet-pci", "virtio-mouse-pci"] {
+                    command.args(["-device", device]);
+                }
+                if self.resumes() {
+                    command.args(["-incoming", "defer"]);
+                }
                 // What its kernel complains of stands in QEMU's log.
                 command.args(["-chardev", "file,id=console,path=/dev/stderr,append=on"]);
                 command.args(["-serial", "chardev:console"]);
@@ -241,7 +265,8 @@ impl Setup {
             Card::VirtioGpu => "virtio-gpu-pci",
         };
         let blob = if self.blob { ",blob=true" } else { "" };
-        format!("{name},xres=1024,yres=768,max_outputs={}{blob}", self.heads)
+        // Small, because an emulated guest takes long to draw.
+        format!("{name},xres=640,yres=480,max_outputs={}{blob}", self.heads)
     }
 
     fn display_argument(&self) -> String {
@@ -263,6 +288,22 @@ impl Setup {
     }
 }
 
+fn program() -> Command {
+    Command::new(std::env::var_os(QEMU_ENV).unwrap_or_else(|| "qemu-system-x86_64".into()))
+}
+
+/// What QEMU's program says of its version.
+pub(crate) fn program_version(dir: &Arc<RunDir>) -> Result<String> {
+    let mut command = program();
+    command.arg("--version");
+    run("qemu-version", "qemu-system-x86", command, dir, Deadline::seconds(60))
+}
+
+/// Whether guests' processors are the real one.
+fn kvm() -> bool {
+    std::env::var(ACCELERATOR_ENV).is_ok_and(|name| name == "kvm")
+}
+
 /// How the guest's processor is made, and which.
 ///
 /// KVM is used only where the variable asks for it. An emulated machine has it too (QEMU emulates AMD's virtualization),
@@ -274,9 +315,8 @@ impl Setup {
 /// something to do, and as ours does while it waits. Its model is the one that has the least, because a kernel patches
 /// itself for all that a processor has.
 fn processor(guest: &Guest) -> &'static [&'static str] {
-    let kvm = std::env::var(ACCELERATOR_ENV).is_ok_and(|name| name == "kvm");
     match guest {
-        _ if kvm => &["-accel", "kvm", "-cpu", "host,la57=off,erms=off,fsrm=off"],
+        _ if kvm() => &["-accel", "kvm", "-cpu", "host,la57=off,erms=off,fsrm=off"],
         Guest::Linux(_) => {
             &["-accel", "tcg,thread=single", "-icount", "shift=5,sleep=on", "-cpu", "qemu64"]
         }
@@ -292,9 +332,10 @@ const KERNEL_COMMAND_LINE: &str = "console=ttyS1 console=tty0 quiet loglevel=3 p
     init_on_alloc=0 audit=0 lsm= \
     tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests random.trust_cpu=on";
 
-/// What a Linux guest's boot may take. Where all is emulated, on two processors, and other tests run meanwhile, ten
-/// minutes are usual.
-const BOOT_SECONDS: u64 = 1200;
+/// What a Linux guest's boot may take, and then its start. Where all is emulated, on two processors, and other tests run
+/// meanwhile, a minute is usual for the latter.
+const BOOT_SECONDS: u64 = 120;
+const START_SECONDS: u64 = 600;
 
 /// A running machine. Dropping it kills it.
 #[derive(Debug)]
@@ -305,6 +346,10 @@ pub struct Qemu {
     pub line: GuestLine,
     qmp_socket: PathBuf,
     child: Child,
+    /// The mode in which the Linux guest is to begin.
+    mode: Option<(u32, u32)>,
+    /// Whether it has booted before.
+    resumed: bool,
 }
 
 impl Qemu {
@@ -314,19 +359,34 @@ impl Qemu {
         &self.qmp_socket
     }
 
-    /// Waits until the Linux guest takes commands; gives the size of its screen.
+    /// Waits until the Linux guest's kernel is up.
     ///
     /// # Errors
     /// If it does not come up; with the end of QEMU's log.
-    pub fn booted(&mut self) -> Result<(u32, u32)> {
+    pub(crate) fn booted(&mut self) -> Result<()> {
+        if self.resumed {
+            return Ok(());
+        }
+        let deadline = Deadline::seconds(BOOT_SECONDS);
+        let up = self.line.wait(deadline, |report| (*report == Report::Booted).then_some(()));
+        up.map_err(|error| self.stands_still("boot", &error))
+    }
+
+    /// Waits until the Linux guest takes commands; gives the size of its screen.
+    ///
+    /// # Errors
+    /// If it does not; with the end of QEMU's log.
+    pub fn started(&mut self) -> Result<(u32, u32)> {
         let began = Instant::now();
-        let ready = self.line.ready(Deadline::seconds(BOOT_SECONDS));
-        let seconds = began.elapsed().as_secs();
-        println!("the Linux guest booted for {seconds} s");
-        ready.map_err(|error| {
-            let stands = self.stands();
-            self.failure(&format!("does not boot: {error}\n{stands}"))
-        })
+        self.booted()?;
+        let ready = self.line.start(self.mode, Deadline::seconds(START_SECONDS));
+        println!("the Linux guest started in {} s", began.elapsed().as_secs());
+        ready.map_err(|error| self.stands_still("start", &error))
+    }
+
+    fn stands_still(&mut self, what: &str, error: &crate::Error) -> crate::Error {
+        let stands = self.stands();
+        self.failure(&format!("does not {what}: {error}\n{stands}"))
     }
 
     /// Where its processors are, and a second later, as QEMU's monitor says.

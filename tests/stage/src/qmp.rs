@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fanlight_guests::Image;
 use serde_json::{Value, json};
@@ -125,6 +125,33 @@ impl Qmp {
     pub fn system_reset(&mut self) -> Result<()> {
         self.execute("set-action", &json!({ "reboot": "reset" }))?;
         self.execute("system_reset", &json!({})).map(drop)
+    }
+
+    /// Stops the machine and writes its state to this file.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`]; also if it isn't written in time.
+    pub fn save(&mut self, file: &Path, deadline: Deadline) -> Result<()> {
+        let events = json!({ "capabilities": [{ "capability": "events", "state": true }] });
+        self.execute("migrate-set-capabilities", &events)?;
+        self.execute("migrate", &json!({ "uri": format!("file:{}", file.display()) }))?;
+        loop {
+            match self.wait_event("MIGRATION", deadline)?["status"].as_str() {
+                Some("completed") => return Ok(()),
+                Some("failed") => return Err(Error::new("QEMU could not save the machine")),
+                _ => {}
+            }
+        }
+    }
+
+    /// Lets a machine that was started with `-incoming defer` go on from this file.
+    ///
+    /// # Errors
+    /// As [`Qmp::execute`]; also if it doesn't run in time.
+    pub fn load(&mut self, file: &Path, deadline: Deadline) -> Result<()> {
+        let from = json!({ "uri": format!("file:{}", file.display()) });
+        self.execute("migrate-incoming", &from)?;
+        self.wait_event("RESUME", deadline).map(drop)
     }
 
     /// Ends QEMU.

@@ -1,7 +1,8 @@
 //! The Linux guest: shows numbered frames through kernel mode setting, and does what a test tells
 //! it over the first serial port (see `fanlight_guests::line`).
 //!
-//! It is the guest's process 1, started by its init script. It must be linked statically.
+//! It is the guest's process 1, started by its init script when the test says [`Command::Start`], with the size that this
+//! names as its only argument. It must be linked statically.
 
 mod console;
 mod hotplug;
@@ -80,6 +81,7 @@ fn run(serial: &mut Serial) -> Result<()> {
 fn obey(player: &mut Player, input: &mut Input, command: Command) -> Result<Vec<Report>> {
     match command {
         Command::Ping | Command::Poweroff => {}
+        Command::Start(_) => return Err("it has started already".to_owned()),
         Command::Text(text) => {
             player.close()?;
             console::show(&text)?;
@@ -108,14 +110,10 @@ fn obey(player: &mut Player, input: &mut Input, command: Command) -> Result<Vec<
     Ok(vec![Report::Ok])
 }
 
-/// The size that the kernel's command line asks for: `fanlight.mode=WIDTHxHEIGHT`.
+/// The size that was asked for.
 fn wanted_size() -> Result<Option<(u32, u32)>> {
-    let line = std::fs::read_to_string("/proc/cmdline")
-        .map_err(|e| format!("/proc/cmdline can't be read: {e}"))?;
-    let Some(size) = line.split_whitespace().find_map(|w| w.strip_prefix("fanlight.mode=")) else {
-        return Ok(None);
-    };
-    parse_size(size).map(Some).ok_or_else(|| format!("fanlight.mode={size} is no WIDTHxHEIGHT"))
+    let Some(size) = std::env::args().nth(1) else { return Ok(None) };
+    parse_size(&size).map(Some).ok_or_else(|| format!("{size} is no WIDTHxHEIGHT"))
 }
 
 /// Switches the machine off; does not return where that works.
