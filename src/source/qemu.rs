@@ -8,6 +8,7 @@ mod audio;
 mod clipboard;
 mod devices;
 mod input;
+mod link;
 mod list;
 mod listener;
 mod names;
@@ -25,30 +26,30 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use zbus::connection::Builder;
-use zbus::{Connection, Fd, MessageStream};
+use zbus::{Connection, MessageStream};
 
 use self::acks::Acks;
 pub(super) use self::audio::{Listening, listen};
 use self::clipboard::Shared;
 use self::devices::Devices;
 use self::input::Inputs;
+pub(super) use self::link::Link;
+use self::link::{connect, ended, peer, register};
 pub(super) use self::list::list;
 use self::listener::Listener;
 use self::pixels::Painter;
 use self::resize::Resize;
 use self::screen::{Letter, Screen};
 use self::vm::{Console, Vm, failed};
-use self::wait::{Bell, all, beside, try_both, unless_rung};
+use self::wait::{Bell, all, beside, first, unless_rung};
 pub(super) use self::watch::{AtFirst, watch};
 use super::mailbox::Mailbox;
 use super::thread::spawn;
-use super::{Bus, ConsoleInfo, NO_FDS, Opened, Options, SourceError, Uri};
+use super::{ConsoleInfo, NO_FDS, Opened, Options, SourceError, Uri};
 use crate::frame::{Clipboard, Damage, Input, SizeHint, Sound};
 use crate::port::{Ack, Source, SourceEvent};
 
@@ -59,15 +60,6 @@ pub(super) enum Target {
     Stream(UnixStream, Uri),
     /// A console at the other end of a connection that is there already.
     Linked(Link, ConsoleInfo),
-}
-
-/// A connection that several sources use, because QEMU has no more than one peer. It lasts as long as
-/// the thread of who made it.
-#[derive(Clone, Debug)]
-pub(super) struct Link {
-    connection: Connection,
-    /// Whether one of them serves the clipboard: QEMU's calls come to all.
-    clipboard: Arc<AtomicBool>,
 }
 
 /// One console of one QEMU.
@@ -188,7 +180,13 @@ pub(super) fn open(target: Target, options: &Options) -> Result<Opened, SourceEr
             let (of, mailbox) = (link.clone(), Arc::clone(&letters));
             let devices = Devices { link: of, owner: owner.clone(), console: number, mailbox };
             let sound = heard.serve(&link, owner.as_deref());
-            let display = serve(stream, letters, &options);
+            let display = async {
+                let gone = gone(&link, owner.is_some());
+                let served = serve(stream, Arc::clone(&letters), &options);
+                let reason = first(served, gone).await;
+                let lost = Letter::Event(SourceEvent::Lost(reason));
+                letters.push(lost, |_, letter| Some(letter));
+            };
             // On the heap: all of them would overflow a thread's stack in builds for debugging.
             let others: [Pin<Box<dyn Future<Output = ()>>>; 6] = [
                 Box::pin(resizing),
@@ -262,23 +260,34 @@ where
     }
 }
 
-/// Serves QEMU until the connection ends, and reports that.
-async fn serve(stream: MessageStream, mailbox: Arc<Mailbox<Letter>>, options: &Options) {
+const CLOSED: &str = "QEMU closed the connection: the virtual machine was shut down or killed";
+
+/// Waits until the connection ends over which the console was found, and says so: QEMU may go on to show its picture over the
+/// listener's, but nothing that the user does would reach it.
+async fn gone(link: &Connection, is_bus: bool) -> String {
+    ended(link).await;
+    let reason = if is_bus {
+        "the message bus closed the connection, over which input goes"
+    } else {
+        CLOSED
+    };
+    reason.to_owned()
+}
+
+/// Serves QEMU until the listener's connection ends; why it did.
+async fn serve(stream: MessageStream, mailbox: Arc<Mailbox<Letter>>, options: &Options) -> String {
     let acks = Arc::new(Acks::default());
     let _closed = CloseOnDrop(Arc::clone(&acks));
     let screen = Screen::new(options.classify, Arc::clone(&mailbox));
     let error = Listener::new(screen, Arc::clone(&mailbox), acks).serve(stream).await;
-    let reason = match error {
-        None | Some(zbus::Error::InputOutput(_)) => {
-            "QEMU closed the connection: the virtual machine was shut down or killed".to_owned()
-        }
+    match error {
+        None | Some(zbus::Error::InputOutput(_)) => CLOSED.to_owned(),
         // A message without the fds that it counts.
         Some(zbus::Error::MissingParameter(_)) => NO_FDS.to_owned(),
         Some(error) => {
             format!("QEMU sent what is not D-Bus ({error}), so the connection was closed")
         }
-    };
-    mailbox.push(Letter::Event(SourceEvent::Lost(reason)), |_, letter| Some(letter));
+    }
 }
 
 /// Closes the acks also where the future is dropped half way.
@@ -326,14 +335,6 @@ async fn attach(target: Target, limit: Duration) -> Result<Attached, SourceError
     Ok(Attached { link, owner, console, stream })
 }
 
-/// The virtual machine at the other end of a socket.
-async fn peer(stream: UnixStream, limit: Duration) -> Result<(Connection, Vm), SourceError> {
-    let builder = Builder::unix_stream(stream).p2p().method_timeout(limit);
-    let link = builder.build().await.map_err(|error| failed(&error, limit))?;
-    let vm = vm::vm(&link, None).await.map_err(|error| failed(&error, limit))?;
-    Ok((link, vm))
-}
-
 /// What is known of a console of it; `uri` led to it.
 fn of_peer(vm: &Vm, console: &Console, uri: &Uri) -> ConsoleInfo {
     let (uri, backend) = match uri {
@@ -344,54 +345,4 @@ fn of_peer(vm: &Vm, console: &Console, uri: &Uri) -> ConsoleInfo {
         other => (other.clone(), "QEMU on a connection of its own".to_owned()),
     };
     vm::describe_console(vm, console, uri, backend)
-}
-
-async fn connect(bus: &Bus, limit: Duration) -> Result<Connection, SourceError> {
-    let builder = match bus {
-        Bus::Session => Builder::session(),
-        Bus::Unix(path) => {
-            let stream = UnixStream::connect(path).map_err(|error| {
-                SourceError::unreachable(path, &error, |path, reason| SourceError::NoBus {
-                    path,
-                    reason,
-                })
-            })?;
-            Builder::unix_stream(stream)
-        }
-    };
-    builder.method_timeout(limit / 3).build().await.map_err(|error| match bus {
-        Bus::Session => SourceError::NoSessionBus(error.to_string()),
-        Bus::Unix(path) => SourceError::NoBus { path: path.clone(), reason: error.to_string() },
-    })
-}
-
-/// Gives QEMU one end of a socket, and authenticates on the other end at the same time: QEMU's main
-/// loop stands still until that is done. The stream has every message from the first on.
-async fn register(
-    link: &Connection,
-    owner: Option<&str>,
-    console: u32,
-    limit: Duration,
-) -> Result<MessageStream, SourceError> {
-    let (ours, theirs) = UnixStream::pair()
-        .map_err(|source| SourceError::System { what: "a pair of sockets", source })?;
-    let path = vm::console_path(console);
-    let theirs = Fd::from(std::os::fd::OwnedFd::from(theirs));
-    let ask = async {
-        let call =
-            link.call_method(owner, path, Some(names::CONSOLE), "RegisterListener", &theirs).await;
-        call.map_err(|error| match error {
-            zbus::Error::MethodError(name, text, _) => {
-                SourceError::ListenerRefused(text.unwrap_or_else(|| name.to_string()))
-            }
-            zbus::Error::FDO(error) => SourceError::ListenerRefused(error.to_string()),
-            other => failed(&other, limit),
-        })
-    };
-    let authenticate = async {
-        let stream = Builder::unix_stream(ours).p2p().build_message_stream().await;
-        stream.map_err(|error| failed(&error, limit))
-    };
-    let (_, stream) = try_both(ask, authenticate).await?;
-    Ok(stream)
 }

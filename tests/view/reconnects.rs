@@ -65,7 +65,31 @@ fn a_qemu_that_comes_back_to_the_bus_is_shown_again() {
     assert_eq!(said.matches("waiting for it to come back").count(), 2, "{said}");
 }
 
-/// Only the connection ends: QEMU is on the bus all the time.
+/// Only the connection to the bus ends, over which input goes: the picture's would go on, and nothing that is typed would
+/// arrive.
+#[test]
+fn a_bus_that_drops_its_connection_is_asked_again() {
+    let bus = Bus::with(vec![VM]);
+    let mut view = View::start(&[&bus.uri(), "--reconnect"]);
+    let mut qemu = bus.qemus.next();
+    paint(&mut qemu, 10);
+    view.shows(10);
+    for connection in bus.qemus.connected() {
+        zbus::block_on(connection.close()).unwrap();
+    }
+    view.called(AWAY);
+    let mut again = bus.qemus.next();
+    paint(&mut again, 20);
+    view.called(TITLE);
+    view.shows(20);
+    assert!(!view.was_blank());
+    view.close();
+    let (status, said) = view.ends();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("the message bus closed the connection"), "{said}");
+}
+
+/// Only the listener's connection ends: QEMU is on the bus all the time.
 #[test]
 fn a_connection_that_drops_is_made_again() {
     let bus = Bus::with(vec![VM]);

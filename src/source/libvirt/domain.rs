@@ -115,7 +115,7 @@ pub(super) fn socket(address: &str) -> Option<PathBuf> {
 mod tests {
     use super::*;
 
-    /// Written by hand, in the form that libvirt documents.
+    /// What virsh really says is in `tests/libvirt`; this is what it might.
     fn xml(attributes: &str, devices: &str) -> String {
         format!(
             "<domain type='kvm'{attributes}>\n  <name>vm</name>\n  \
@@ -127,6 +127,25 @@ mod tests {
 
     fn display(devices: &str) -> Option<Display> {
         Domain::parse(&xml(" id='3'", devices)).unwrap().display
+    }
+
+    #[test]
+    fn what_virsh_said_of_real_domains_is_understood() {
+        let at = |path: &str| Some(Display::Bus(format!("unix:path=/run/user/1000/{path}")));
+        for (xml, running, display) in [
+            (
+                include_str!("../../../tests/libvirt/bus.xml"),
+                true,
+                at("libvirt/qemu/run/dbus/2-vm-dbus.sock"),
+            ),
+            (include_str!("../../../tests/libvirt/address.xml"), true, at("bus")),
+            (include_str!("../../../tests/libvirt/peer.xml"), true, Some(Display::Peer)),
+            (include_str!("../../../tests/libvirt/off.xml"), false, Some(Display::Peer)),
+            (include_str!("../../../tests/libvirt/vnc.xml"), true, None),
+        ] {
+            let uuid = "5b2f7c7e-8a3e-4f3f-9d8a-0f1e2d3c4b5a".to_owned();
+            assert_eq!(Domain::parse(xml), Ok(Domain { uuid, running, display }));
+        }
     }
 
     #[test]

@@ -3,8 +3,9 @@
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use super::link::{connect, peer};
 use super::vm::{self, failed};
-use super::{Target, connect, of_peer, on_thread, peer, through_qmp};
+use super::{Target, of_peer, on_thread, through_qmp};
 use crate::source::{ConsoleInfo, Options, SourceError, Uri};
 
 /// Lists every console that `target` leads to.

@@ -55,6 +55,16 @@ pub(super) async fn beside<T>(work: impl Future<Output = T>, other: impl Future<
     .await
 }
 
+/// What the first of them gives that is done; where both are, `one`.
+pub(super) async fn first<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Pending => other.as_mut().poll(cx),
+        done => done,
+    })
+    .await
+}
+
 /// All of them at the same time.
 pub(super) async fn all<const N: usize>(works: [Pin<Box<dyn Future<Output = ()> + '_>>; N]) {
     let mut works = works.map(Some);

@@ -15,10 +15,11 @@ use futures_core::Stream;
 use zbus::message::Type;
 use zbus::{Connection, MatchRule, MessageStream};
 
+use super::link::{Link, connect, ended, peer};
 use super::names::{BUS_NAME, DBUS};
 use super::vm::{self, Vm, failed};
 use super::wait::{Bell, unless_rung};
-use super::{Link, Target, Thread, connect, of_peer, on_thread, peer, through_qmp};
+use super::{CLOSED, Target, Thread, of_peer, on_thread, through_qmp};
 use crate::source::thread::spawn;
 use crate::source::watch::Posted;
 use crate::source::{Bus, ConsoleInfo, Options, Present, Seen, SourceError, Uri, Watch};
@@ -107,9 +108,8 @@ async fn of_one(
         link: Some(shared.clone()),
     };
     begun(consoles.iter().map(present).collect());
-    let mut messages = MessageStream::from(&link);
-    while let Some(Ok(_)) = poll_fn(|cx| Pin::new(&mut messages).poll_next(cx)).await {}
-    Ok("QEMU closed the connection: the virtual machine was shut down or killed".to_owned())
+    ended(&link).await;
+    Ok(CLOSED.to_owned())
 }
 
 /// Those on a bus, until it ends; why it did.
