@@ -1,6 +1,6 @@
 //! `libvirt:DOMAIN` from outside: the program, and a **stand-in** for virsh, which is this very test
-//! program under that name. It says what libvirt documents that virsh says, and behind it is the fake
-//! QEMU. No real libvirt is asked.
+//! program under that name. It says what virsh 9.0.0 said of real domains of QEMU 7.2 (`virsh dumpxml`, in
+//! `libvirt/`), and behind it is the fake QEMU. No libvirt is asked here.
 #![allow(missing_docs, missing_debug_implementations, unreachable_pub)]
 
 #[path = "support/fake_qemu.rs"]
@@ -24,6 +24,14 @@ use rustix::net::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+/// What virsh said of a domain that runs: of its display on libvirt's own bus, on another one, and for peers; of one that
+/// doesn't run; and of one that has no D-Bus display.
+const BUS: &str = include_str!("libvirt/bus.xml");
+const ADDRESS: &str = include_str!("libvirt/address.xml");
+const PEER: &str = include_str!("libvirt/peer.xml");
+const OFF: &str = include_str!("libvirt/off.xml");
+const VNC: &str = include_str!("libvirt/vnc.xml");
 
 /// The folder with a stand-in's domains and its monitor.
 const FOLDER: &str = "FANLIGHT_STAND_IN";
@@ -129,19 +137,19 @@ fn monitor(
 }
 
 /// A folder with a virsh in it, and a description of each of these domains.
-fn folder(domains: &[(&str, &str, &str)]) -> TempDir {
+fn folder(domains: &[(&str, &str)]) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     symlink(std::env::current_exe().unwrap(), folder.path().join("virsh")).unwrap();
-    for (name, id, graphics) in domains {
-        let uuid = VM.uuid;
-        // Written by hand, in the form that libvirt documents.
-        let xml = format!(
-            "<domain type='kvm'{id}>\n  <name>{name}</name>\n  <uuid>{uuid}</uuid>\n  <devices>\n    \
-             <emulator>/usr/bin/qemu-system-x86_64</emulator>\n    {graphics}\n  </devices>\n</domain>\n"
-        );
+    for (name, xml) in domains {
         fs::write(folder.path().join(format!("{name}.xml")), xml).unwrap();
     }
     folder
+}
+
+/// The same domain with its display on another bus.
+fn on(xml: &str, address: &str) -> String {
+    let recorded = xml.split("address='").find(|rest| rest.starts_with("unix:path=")).unwrap();
+    xml.replace(recorded.split('\'').next().unwrap(), address)
 }
 
 fn fanlight(folder: &Path) -> Command {
@@ -165,19 +173,22 @@ fn a_display_on_a_bus_is_found() {
     let other = FakeVm { owner: ":1.8", name: "other", uuid: "another", ..VM };
     let place = tempfile::tempdir().unwrap();
     let bus = place.path().join("bus.sock");
-    let graphics = format!("<graphics type='dbus' address='unix:path={}'/>", bus.display());
-    let folder = folder(&[("vm", " id='3'", &graphics)]);
+    let address = format!("unix:path={}", bus.display());
+    let [own, another] = [BUS, ADDRESS].map(|xml| on(xml, &address));
+    let folder = folder(&[("own", &own), ("another", &another)]);
     let _qemus = fake_qemu::bus(&bus, vec![other, VM]);
-    let list = listed(folder.path(), "libvirt:vm");
-    assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
-    assert_eq!(list[0]["uri"], "libvirt:vm?console=0");
-    assert_eq!(list[0]["uuid"], VM.uuid);
-    assert_eq!(list[0]["backend"], "QEMU of libvirt's domain vm");
+    for domain in ["own", "another"] {
+        let list = listed(folder.path(), &format!("libvirt:{domain}"));
+        assert_eq!(list.as_array().unwrap().len(), 1, "{list}");
+        assert_eq!(list[0]["uri"], format!("libvirt:{domain}?console=0"));
+        assert_eq!(list[0]["uuid"], VM.uuid);
+        assert_eq!(list[0]["backend"], format!("QEMU of libvirt's domain {domain}"));
+    }
 }
 
 /// A frame comes through it, so it is a socket of ours that QEMU got.
 fn a_display_for_peers_is_handed_a_socket() {
-    let folder = folder(&[("vm", " id='3'", "<graphics type='dbus' p2p='yes'/>")]);
+    let folder = folder(&[("vm", PEER)]);
     let ok = json!({"return": {}, "id": "libvirt-42"});
     let monitor = monitor(folder.path(), vec![ok.clone(), ok]);
     let png = folder.path().join("a.png");
@@ -204,7 +215,7 @@ fn a_display_for_peers_is_handed_a_socket() {
 }
 
 fn another_libvirt_can_be_named() {
-    let folder = folder(&[("vm", " id='3'", "<graphics type='dbus' p2p='yes'/>")]);
+    let folder = folder(&[("vm", PEER)]);
     let named = folder.path().join("vm--connect=qemu:___system.xml");
     fs::rename(folder.path().join("vm.xml"), named).unwrap();
     let refusal = json!({"error": {"class": "GenericError", "desc": "no D-Bus here"}});
@@ -228,13 +239,11 @@ fn fails(output: &Output, code: i32, words: &[&str]) {
 }
 
 fn each_mistake_is_a_sentence_with_what_helps() {
-    let folder = folder(&[
-        ("off", "", "<graphics type='dbus' p2p='yes'/>"),
-        ("vnc", " id='1'", "<graphics type='vnc'/>"),
-        ("tcp", " id='2'", "<graphics type='dbus' address='tcp:host=a,port=1'/>"),
-        ("gone", " id='3'", "<graphics type='dbus' address='unix:path=/nowhere/bus.sock'/>"),
-        ("broken", " id='4'", "<graphics"),
-    ]);
+    let [tcp, gone] =
+        ["tcp:host=a,port=1", "unix:path=/nowhere/bus.sock"].map(|address| on(BUS, address));
+    let broken = &PEER[..PEER.len() / 2];
+    let domains = [("off", OFF), ("vnc", VNC), ("tcp", &tcp), ("gone", &gone), ("broken", broken)];
+    let folder = folder(&domains);
     let folder = folder.path();
     for (uri, code, words) in [
         ("libvirt:", 2, &["libvirt:my-vm"][..]),
