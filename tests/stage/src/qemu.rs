@@ -1,14 +1,17 @@
 //! QEMU with one of the guests.
 
+mod processor;
+mod running;
+
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Instant;
 
-use fanlight_guests::line::Report;
-
+pub use self::processor::ACCELERATOR_ENV;
+use self::processor::{kvm, processor};
+pub use self::running::Qemu;
 use crate::bus::Bus;
 use crate::child::{Child, run};
 use crate::error::{Context, Result};
@@ -20,9 +23,6 @@ use crate::wait::{Deadline, readable};
 
 /// QEMU's program, unless this variable names another.
 pub const QEMU_ENV: &str = "FANLIGHT_QEMU";
-
-/// The accelerator, `kvm` or `tcg`; otherwise KVM in the test machine where it has it, else TCG.
-pub const ACCELERATOR_ENV: &str = "FANLIGHT_ACCEL";
 
 /// The render node that QEMU with `gl=on` opens, unless this variable names another.
 pub const RENDER_NODE_ENV: &str = "FANLIGHT_RENDER_NODE";
@@ -299,130 +299,11 @@ pub(crate) fn program_version(dir: &Arc<RunDir>) -> Result<String> {
     run("qemu-version", "qemu-system-x86", command, dir, Deadline::seconds(60))
 }
 
-/// Whether guests' processors are the real one.
-fn kvm() -> bool {
-    std::env::var(ACCELERATOR_ENV).is_ok_and(|name| name == "kvm")
-}
-
-/// How the guest's processor is made, and which.
-///
-/// KVM is used only where the variable asks for it. An emulated machine has it too (QEMU emulates AMD's virtualization),
-/// and boots Linux in a tenth of the time, but now and then it loses the guest or breaks the machine's kernel ("corrupted
-/// stack end detected inside scheduler").
-///
-/// A processor that is emulated by an emulated one gets no further once its kernel ticks 250 times a second: handling that
-/// takes all its time. Linux therefore has a clock that goes by its instructions, one for each 32 ns, while it has
-/// something to do, and as ours does while it waits. Its model is the one that has the least, because a kernel patches
-/// itself for all that a processor has.
-fn processor(guest: &Guest) -> &'static [&'static str] {
-    match guest {
-        _ if kvm() => &["-accel", "kvm", "-cpu", "host,la57=off,erms=off,fsrm=off"],
-        Guest::Linux(_) => {
-            &["-accel", "tcg,thread=single", "-icount", "shift=5,sleep=on", "-cpu", "qemu64"]
-        }
-        Guest::Firmware | Guest::Paint(_) | Guest::Sound => {
-            &["-accel", "tcg,thread=multi", "-cpu", "qemu64"]
-        }
-    }
-}
-
 /// Quiet, with a still console, and without what only costs time under emulation.
 const KERNEL_COMMAND_LINE: &str = "console=ttyS1 console=tty0 quiet loglevel=3 panic=-1 \
     vt.global_cursor_default=0 consoleblank=0 mitigations=off nokaslr no_timer_check nowatchdog \
     init_on_alloc=0 audit=0 lsm= \
     tsc=reliable rcupdate.rcu_expedited=1 cryptomgr.notests random.trust_cpu=on";
-
-/// What a Linux guest's boot may take, and then its start. Where all is emulated, on two processors, and other tests run
-/// meanwhile, a minute is usual for the latter.
-const BOOT_SECONDS: u64 = 120;
-const START_SECONDS: u64 = 600;
-
-/// A running machine. Dropping it kills it.
-#[derive(Debug)]
-pub struct Qemu {
-    /// Our own QMP connection.
-    pub qmp: Qmp,
-    /// The guest's serial port.
-    pub line: GuestLine,
-    qmp_socket: PathBuf,
-    child: Child,
-    /// The mode in which the Linux guest is to begin.
-    mode: Option<(u32, u32)>,
-    /// Whether it has booted before.
-    resumed: bool,
-}
-
-impl Qemu {
-    /// A second QMP socket, for whoever wants one (`qmp:PATH`).
-    #[must_use]
-    pub fn qmp_socket(&self) -> &Path {
-        &self.qmp_socket
-    }
-
-    /// Waits until the Linux guest's kernel is up.
-    ///
-    /// # Errors
-    /// If it does not come up; with the end of QEMU's log.
-    pub(crate) fn booted(&mut self) -> Result<()> {
-        if self.resumed {
-            return Ok(());
-        }
-        let deadline = Deadline::seconds(BOOT_SECONDS);
-        let up = self.line.wait(deadline, |report| (*report == Report::Booted).then_some(()));
-        up.map_err(|error| self.stands_still("boot", &error))
-    }
-
-    /// Waits until the Linux guest takes commands; gives the size of its screen.
-    ///
-    /// # Errors
-    /// If it does not; with the end of QEMU's log.
-    pub fn started(&mut self) -> Result<(u32, u32)> {
-        let began = Instant::now();
-        self.booted()?;
-        let ready = self.line.start(self.mode, Deadline::seconds(START_SECONDS));
-        println!("the Linux guest started in {} s", began.elapsed().as_secs());
-        ready.map_err(|error| self.stands_still("start", &error))
-    }
-
-    fn stands_still(&mut self, what: &str, error: &crate::Error) -> crate::Error {
-        let stands = self.stands();
-        self.failure(&format!("does not {what}: {error}\n{stands}"))
-    }
-
-    /// Where its processors are, and a second later, as QEMU's monitor says.
-    fn stands(&mut self) -> String {
-        let command = serde_json::json!({"command-line": "info registers -a"});
-        let mut ask = || match self.qmp.execute("human-monitor-command", &command) {
-            Ok(said) => {
-                let said = said.as_str().unwrap_or_default().to_owned();
-                let wanted =
-                    |line: &&str| ["CPU#", "RIP=", "EIP="].iter().any(|w| line.contains(w));
-                said.lines().filter(wanted).collect::<Vec<_>>().join("\n")
-            }
-            Err(error) => error.to_string(),
-        };
-        let before = ask();
-        std::thread::sleep(std::time::Duration::from_secs(1));
-        format!("its processors are at\n{before}\nand a second later at\n{}", ask())
-    }
-
-    /// The process.
-    pub fn child(&mut self) -> &mut Child {
-        &mut self.child
-    }
-
-    /// QEMU's process id.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// Puts the end of QEMU's log to a failure of the guest.
-    #[must_use]
-    pub fn failure(&self, what: &str) -> crate::Error {
-        self.child.failure(what)
-    }
-}
 
 /// Waits until QEMU has connected to one of our sockets.
 fn accept(listener: &UnixListener, child: &Child, deadline: Deadline) -> Result<UnixStream> {
