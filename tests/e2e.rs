@@ -134,6 +134,7 @@ const TESTS: &[Test] = &[
     test("dump_leaves_nothing_on_a_full_disk", dumps::full_disk),
     test("gpu_draws_udmabufs_as_the_cpu_copies_them", gpu::udmabufs),
     test("gpu_reads_udmabufs_back_as_the_cpu_copies_them", gpu::read_back),
+    test("gpu_reads_what_is_dumped_where_the_cpu_cannot", gpu::dump::read),
     test("gpu_draws_into_memory_of_a_nodes", gpu::node),
     test("gpu_copies_are_shown_with_points_of_real_timelines", gpu::shown),
     test("gpu_memory_that_is_refused_is_copied_by_the_cpu", gpu::refused),

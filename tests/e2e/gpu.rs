@@ -2,6 +2,8 @@
 //! into real dma-bufs is what the CPU copies.
 #![cfg_attr(not(feature = "gpu"), allow(dead_code))]
 
+#[path = "gpu/dump.rs"]
+pub(crate) mod dump;
 #[path = "gpu/guest.rs"]
 mod guest;
 

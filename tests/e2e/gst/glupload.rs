@@ -52,22 +52,9 @@ pub(crate) fn read() -> Result<()> {
     scene.finish().map(drop)
 }
 
-/// Frames that are drawn by GL are whole, each is newer than the one before, and none was copied on the way there. Where the machine is too
-/// slow for that, and an ack is forced, copies follow, and what was forced may be torn, or come twice.
+/// Frames that are drawn by GL are whole, each is newer than the one before, and none was copied on the way there.
 fn flipped(scene: &Scene) -> Result<()> {
-    let (name, properties) = ("gst-gl-flip", format!("present=direct num-buffers={FRAMES}"));
-    let mut viewer = read_back(name, &scene.uri, &properties, &[quiet()], &scene.dir)?;
-    let frames = numbers(name, &scene.dir, demo)?;
-    let stats = imported(name, &mut viewer)?;
-    let forced = stats["forced-acks"].as_u64().unwrap_or_default() as usize;
-    let whole: Vec<_> = frames.iter().flatten().collect();
-    let rise = whole.windows(2).all(|pair| pair[0] < pair[1] || forced > 0 && pair[0] == pair[1]);
-    let torn = frames.len() - whole.len();
-    let calm = stats["bytes-copied"] == 0 || forced > 0;
-    if frames.len() != FRAMES || !rise || torn > forced || !calm {
-        return Err(viewer.failure(&format!("has shown frames {frames:?}: {stats}")));
-    }
-    Ok(())
+    drawn("gst-gl-flip", &scene.uri, "present=direct", FRAMES, &scene.dir)
 }
 
 /// A guest that draws in place, and not before nobody reads any more. GL elements keep a frame until they have the next, so that each ack is forced then, and
@@ -77,19 +64,28 @@ fn in_place() -> Result<()> {
     let socket = dir.path().join("demo.sock");
     let settings = Settings { mode: Mode::InPlace, size: SIZE, fps: FPS, ..Settings::default() };
     let guest = Demo::serve(&settings, &socket).context("serving a guest")?;
-    let (name, count) = ("gst-gl-place", PROBATION + FRAMES);
-    let properties = format!("present=direct ack=release num-buffers={count}");
     let uri = format!("scanout:{}", socket.display());
-    let mut viewer = read_back(name, &uri, &properties, &[quiet()], &dir)?;
-    let frames = numbers(name, &dir, demo)?;
+    drawn("gst-gl-place", &uri, "present=direct ack=release", PROBATION + FRAMES, &dir)?;
+    guest.finish().context("serving a guest")
+}
+
+/// So many frames, drawn by GL: whole, and each newer than the one before. Where an ack was forced, copies follow, and that frame
+/// may be torn, or come twice.
+fn drawn(name: &str, uri: &str, properties: &str, count: usize, dir: &Arc<RunDir>) -> Result<()> {
+    let properties = format!("{properties} num-buffers={count}");
+    let mut viewer = read_back(name, uri, &properties, &[quiet()], dir)?;
+    let frames = numbers(name, dir, demo)?;
     let stats = imported(name, &mut viewer)?;
-    // The first may be torn, and whose ack was forced comes once more, as a copy.
-    let known: Vec<_> = frames.iter().skip(1).copied().collect::<Option<_>>().unwrap_or_default();
-    let moves = known.is_sorted() && known.first() < known.last();
-    if known.len() != count - 1 || !moves {
+    let forced = stats["forced-acks"].as_u64().unwrap_or_default() as usize;
+    let whole: Vec<_> = frames.iter().flatten().collect();
+    let rise = whole.windows(2).all(|pair| pair[0] < pair[1] || forced > 0 && pair[0] == pair[1]);
+    let moves = whole.first() < whole.last();
+    let torn = frames.len() - whole.len();
+    let calm = stats["bytes-copied"] == 0 || forced > 0;
+    if frames.len() != count || !rise || !moves || torn > forced || !calm {
         return Err(viewer.failure(&format!("has shown frames {frames:?}: {stats}")));
     }
-    guest.finish().context("serving a guest")
+    Ok(())
 }
 
 /// From copies to dma-bufs `glupload` (of 1.26) says something critical of its own, which is not to end it.
