@@ -9,20 +9,25 @@ use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use fanlight::capture::{Picture, hash};
-use fanlight::demo::oracle;
+use fanlight::demo::{Demo, Mode, Settings, oracle};
 use fanlight::frame::Size;
 use fanlight_stage::bus::Bus;
 use fanlight_stage::child::run;
+use fanlight_stage::rundir::RunDir;
 use fanlight_stage::viewer::fanlight;
 use fanlight_stage::wait::Deadline;
 use fanlight_stage::{Context, Error, Result};
 use serde_json::Value;
 
-use crate::stills::bus;
+use crate::stills::{bus, soon};
 
 const SIZE: Size = Size { width: 128, height: 96 };
-/// Takes longer to hash than to draw, so that a guest that doesn't wait gets ahead.
+/// Of which no pipe holds even one.
 const LARGE: Size = Size { width: 640, height: 480 };
+/// As fast as they come.
+const FPS: u32 = 240;
+/// More frames than wait to be written at most.
+const AHEAD: u32 = 120;
 /// What a frame may take where all is emulated, in seconds.
 const PATIENCE: &str = "120";
 
@@ -41,29 +46,39 @@ impl Counts {
     }
 }
 
-/// A guest as fast as they come.
 fn guest(mode: &str, size: Size) -> String {
-    format!("demo:?mode={mode}&size={}x{}&fps=240", size.width, size.height)
+    format!("demo:?mode={mode}&size={}x{}&fps={FPS}", size.width, size.height)
 }
 
-/// Dumps so many frames, and looks at each. With `--drop` the guest doesn't wait, and some are left out.
-fn whole(mode: &str, size: Size, counts: Counts, drop: &[&str]) -> Result<()> {
+/// Dumps so many frames of a guest of the program's own, and looks at each.
+fn whole(mode: &str, size: Size, counts: Counts) -> Result<()> {
+    looked_at(mode, &guest(mode, size), size, counts, &[], || Ok(()))
+}
+
+/// Dumps so many frames, and looks at each, when that is `due`. With `--drop` the guest doesn't wait, and some are left out.
+fn looked_at(
+    what: &str,
+    uri: &str,
+    size: Size,
+    counts: Counts,
+    drop: &[&str],
+    due: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let (dir, bus) = bus()?;
     let (manifest, log) = (dir.path().join("manifest.jsonl"), dir.path().join("dump.err"));
     let count = counts.get();
     let mut command = fanlight(&bus);
-    command.arg("dump").arg(guest(mode, size)).args([
-        "-n",
-        &count.to_string(),
-        "--timeout",
-        PATIENCE,
-    ]);
+    command.args(["dump", uri, "-n", &count.to_string(), "--timeout", PATIENCE]);
     command.args(drop).args(["--format", "raw", "-o", "-", "--manifest"]).arg(&manifest);
     let said = File::create(&log).context("making a log")?;
     let began = Instant::now();
     let mut dump =
         command.stdout(Stdio::piped()).stderr(said).spawn().context("starting fanlight")?;
     let mut frames = BufReader::new(dump.stdout.take().expect("it is piped"));
+    if let Err(error) = due() {
+        let _ = dump.kill();
+        return Err(error);
+    }
     let (mut hashes, mut due, mut left_out, mut wrong) = (Vec::new(), None, 0, None);
     for i in 0..count {
         let mut pixels = vec![0; (size.width * size.height) as usize * Picture::PIXEL];
@@ -120,26 +135,38 @@ fn whole(mode: &str, size: Size, counts: Counts, drop: &[&str]) -> Result<()> {
         }
     }
     println!(
-        "REPORT dump of demo {mode}: {count} frames and their manifest in {seconds:.1} s, {:.0} a second, {left_out} left out",
+        "REPORT dump of demo {what}: {count} frames and their manifest in {seconds:.1} s, {:.0} a second, {left_out} left out",
         f64::from(count) / seconds
     );
     Ok(())
 }
 
 pub(crate) fn flip() -> Result<()> {
-    whole("flip", SIZE, MANY, &[])
+    whole("flip", SIZE, MANY)
 }
 
 pub(crate) fn in_place() -> Result<()> {
-    whole("inplace", SIZE, SOME, &[])
+    whole("inplace", SIZE, SOME)
 }
 
 pub(crate) fn punch() -> Result<()> {
-    whole("punch", SIZE, SOME, &[])
+    whole("punch", SIZE, SOME)
 }
 
+/// Nobody reads before the guest is further than what may wait to be read.
 pub(crate) fn left_out() -> Result<()> {
-    whole("flip", LARGE, FEW, &["--drop", "--ack-deadline", "900"])
+    let dir = RunDir::new()?;
+    let socket = dir.path().join("demo.sock");
+    let settings = Settings { mode: Mode::Flip, size: LARGE, fps: FPS, ..Settings::default() };
+    let demo = Demo::serve(&settings, &socket).context("serving a guest")?;
+    let ahead = || {
+        let acked = demo.handle().wait(soon().left(), |progress| progress.acked >= AHEAD);
+        acked.map(drop).ok_or_else(|| Error::new("the guest waits for who reads its frames"))
+    };
+    let uri = format!("scanout:{}", socket.display());
+    let patient = ["--drop", "--ack-deadline", "900"];
+    looked_at("flip, --drop", &uri, LARGE, FEW, &patient, ahead)?;
+    demo.finish().context("serving a guest")
 }
 
 /// Each has another, because each has another number.
