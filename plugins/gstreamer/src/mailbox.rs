@@ -149,10 +149,11 @@ impl Mailbox {
         self.news.notify_all();
     }
 
-    /// Waits for a frame, or for what else `times` says.
-    pub(crate) fn take(&self, times: &Times) -> Taken {
-        let mut state = self.wait(times);
-        if state.flushing {
+    /// Waits for a frame, or for what else `times` says. `flushes` is whether the pad does, which is so before
+    /// [`set_flushing`](Self::set_flushing) is told: that may be taken back before anybody here has seen it.
+    pub(crate) fn take(&self, times: &Times, flushes: impl Fn() -> bool) -> Taken {
+        let mut state = self.wait(times, &flushes);
+        if state.flushing || flushes() {
             return Taken::Flushing;
         }
         if std::mem::take(&mut state.renegotiate) {
@@ -171,17 +172,13 @@ impl Mailbox {
         Taken::Due
     }
 
-    pub(crate) fn is_flushing(&self) -> bool {
-        self.lock().flushing
-    }
-
-    fn wait(&self, times: &Times) -> MutexGuard<'_, State> {
+    fn wait(&self, times: &Times, flushes: &impl Fn() -> bool) -> MutexGuard<'_, State> {
         let mut state = self.lock();
         loop {
             let now = Instant::now();
             // What came before the end is still of use.
             let ended = state.end.is_some() && state.frame.is_none();
-            let told = state.flushing || state.renegotiate || ended;
+            let told = state.flushing || flushes() || state.renegotiate || ended;
             if told || state.has_frame(times, now) || state.is_due(times, now) {
                 return state;
             }
@@ -194,5 +191,20 @@ impl Mailbox {
                 None => self.news.wait(state).unwrap_or_else(PoisonError::into_inner),
             };
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// GStreamer's base class tells of a flush and takes that back at once, however long the streaming thread takes to get
+    /// here. Without: the element never stops.
+    #[test]
+    fn a_flush_that_nobody_has_seen_is_seen_at_the_pad() {
+        let mailbox = Mailbox::default();
+        mailbox.set_flushing(true);
+        mailbox.set_flushing(false);
+        assert!(matches!(mailbox.take(&Times::default(), || true), Taken::Flushing));
     }
 }

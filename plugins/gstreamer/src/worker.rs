@@ -206,6 +206,6 @@ mod tests {
             ended.send(opened.is_none()).unwrap();
         });
         assert_eq!(end.recv_timeout(Duration::from_secs(30)), Ok(true));
-        assert!(matches!(mailbox.take(&Default::default()), Taken::End(_)));
+        assert!(matches!(mailbox.take(&Default::default(), || false), Taken::End(_)));
     }
 }

@@ -169,11 +169,12 @@ impl Mailbox {
         });
     }
 
-    /// What there is; before the guest is there, or is known not to be, this waits.
-    pub(super) fn take(&self) -> Taken {
+    /// What there is; before the guest is there, or is known not to be, this waits. `flushes` is whether the pad does, as with
+    /// frames.
+    pub(super) fn take(&self, flushes: impl Fn() -> bool) -> Taken {
         let mut state = self.lock();
         loop {
-            if state.flushing {
+            if state.flushing || flushes() {
                 return Taken::Flushing;
             }
             if let Some(chunk) = state.take() {

@@ -12,6 +12,7 @@ use super::mailbox::{Chunk, Taken};
 use super::timeline::{Place, Timeline};
 use crate::end::{End, Kind};
 use crate::log::CAT;
+use crate::pad;
 
 /// What was sent, and what is about to be.
 #[derive(Debug, Default)]
@@ -47,7 +48,7 @@ impl FanlightAudioSrc {
                     return Err(Fault::Flow(FlowError::Flushing));
                 }
                 (Some(_), false) => true,
-                (None, false) => match mailbox.take() {
+                (None, false) => match mailbox.take(|| pad::flushes(self.obj().src_pad())) {
                     Taken::Chunk(chunk) => {
                         stream.held = Some(chunk);
                         true

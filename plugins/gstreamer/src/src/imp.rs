@@ -264,7 +264,7 @@ impl PushSrcImpl for FanlightSrc {
         loop {
             let settings = lock(&self.settings).each_frame();
             let times = stream.times(settings, self.running_time());
-            let mut frame = match running.ways.mailbox.take(&times) {
+            let mut frame = match running.ways.mailbox.take(&times, || pad::flushes(&self.pad())) {
                 Taken::Frame(frame) => frame,
                 Taken::Due => match stream.again() {
                     Some(frame) => frame,

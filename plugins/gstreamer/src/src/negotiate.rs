@@ -14,6 +14,7 @@ use crate::end::{End, Kind};
 use crate::inbox::News;
 use crate::log::CAT;
 use crate::mailbox::Frame;
+use crate::pad;
 use crate::sink::Takes;
 use crate::stream::Stream;
 
@@ -88,7 +89,7 @@ impl FanlightSrc {
         if !self.change_caps(caps) {
             // What was refused is the pad's now, and goes out before the next frame if nothing else does.
             stream.caps = None;
-            if running.ways.mailbox.is_flushing() {
+            if pad::flushes(&pad) {
                 return Err(gst::FlowError::Flushing);
             }
             self.ask_downstream(running);
