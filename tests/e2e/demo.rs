@@ -30,7 +30,7 @@ const BEYOND: Duration = Duration::from_secs(1);
 /// An ack deadline that comes only when something is wrong, also where all is emulated.
 pub(crate) const CALM: u64 = 900;
 /// Most pictures that may be torn because an ack was forced before them.
-const TORN_MAX: u32 = 5;
+pub(crate) const TORN_MAX: u32 = 5;
 /// Pictures in which what is stale has to be seen, where nothing prevents it.
 const STALE_SHOTS: usize = 20;
 
