@@ -17,7 +17,8 @@ use super::SOFTWARE;
 use crate::stale::say;
 use crate::stills::bus;
 
-const SIZE: Size = Size { width: 64, height: 48 };
+/// Its rows are as long as any GPU wants them.
+const SIZE: Size = Size { width: 256, height: 48 };
 /// One byte a pixel, which is its red: the CPU's copies know no such format, and the GPU reads the light of NV12 as that.
 const FORMAT: Format = Format(u32::from_le_bytes(*b"R8  "));
 
