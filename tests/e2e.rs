@@ -207,7 +207,7 @@ const TESTS: &[Test] = &[
     test("clipboard_of_the_guest_goes_to_the_desktop", clipboard::to_the_host),
     test("clipboard_goes_both_ways_through_a_real_qemu", clipboard::real::both_ways),
     long("still_linux_and_login_gl_on_without_blob", linux::long_gl_on),
-    long("still_linux_and_login_gl_off_blob", linux::long_gl_off_blob),
+    long("still_linux_gl_off_blob", linux::long_gl_off_blob),
     long("still_linux_and_login_gl_off_without_blob", linux::long_gl_off),
 ];
 
