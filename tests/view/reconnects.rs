@@ -35,6 +35,16 @@ impl View {
     }
 }
 
+/// A viewer that waits for its guest to come back, and that shows one.
+fn shown() -> (Bus, View, FakeQemu) {
+    let bus = Bus::with(vec![VM]);
+    let mut view = View::start(&[&bus.uri(), "--reconnect"]);
+    let mut qemu = bus.qemus.next();
+    paint(&mut qemu, 10);
+    view.shows(10);
+    (bus, view, qemu)
+}
+
 /// A virtual machine that was started again is found by its name, also where the bus calls its QEMU
 /// otherwise by then, and where it was asked for in vain before. Without that the window would wait for ever.
 #[test]
@@ -69,11 +79,7 @@ fn a_qemu_that_comes_back_to_the_bus_is_shown_again() {
 /// arrive.
 #[test]
 fn a_bus_that_drops_its_connection_is_asked_again() {
-    let bus = Bus::with(vec![VM]);
-    let mut view = View::start(&[&bus.uri(), "--reconnect"]);
-    let mut qemu = bus.qemus.next();
-    paint(&mut qemu, 10);
-    view.shows(10);
+    let (bus, mut view, _qemu) = shown();
     for connection in bus.qemus.connected() {
         zbus::block_on(connection.close()).unwrap();
     }
@@ -92,11 +98,7 @@ fn a_bus_that_drops_its_connection_is_asked_again() {
 /// Only the listener's connection ends: QEMU is on the bus all the time.
 #[test]
 fn a_connection_that_drops_is_made_again() {
-    let bus = Bus::with(vec![VM]);
-    let mut view = View::start(&[&bus.uri(), "--reconnect"]);
-    let mut qemu = bus.qemus.next();
-    paint(&mut qemu, 10);
-    view.shows(10);
+    let (bus, mut view, qemu) = shown();
     qemu.kill();
     view.called(AWAY);
     let mut qemu = bus.qemus.next();
