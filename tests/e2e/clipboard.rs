@@ -39,6 +39,12 @@ fn long(length: usize) -> String {
     text
 }
 
+/// Texts may be long.
+fn differs<T: std::fmt::Debug>(what: &str, is: &T, due: &T) -> String {
+    let [is, due] = [is, due].map(|one| format!("{one:?}").chars().take(200).collect::<String>());
+    format!("fails: {what} is {is}, and due was {due}")
+}
+
 /// A guest that is a fake, in a viewer on a desktop; the viewer goes first.
 struct Stage {
     viewer: Viewer,
@@ -73,9 +79,7 @@ impl Stage {
         if is == due {
             return Ok(());
         }
-        let [is, due] =
-            [is, due].map(|one| format!("{one:?}").chars().take(200).collect::<String>());
-        Err(self.viewer.failure(&format!("fails: {what} is {is}, and due was {due}")))
+        Err(self.viewer.failure(&differs(what, is, due)))
     }
 
     /// The next call is a grab, the first since the last.

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use fanlight::port::{Sink, SinkEvent};
 use fanlight::sink::wayland::{WaylandSink, WindowOptions};
@@ -18,7 +19,11 @@ const LONGEST: usize = 1 << 20;
 
 /// A guest and a host that have a clipboard each, and the window has the keyboard.
 pub(crate) fn shared() -> (Stage, FakeClipboard) {
-    let (mut stage, guest) = open();
+    shared_within(Setup::default().time_limit)
+}
+
+fn shared_within(time_limit: Duration) -> (Stage, FakeClipboard) {
+    let (mut stage, guest) = open_within(time_limit);
     stage.settle();
     guest.registered();
     stage.until_told("a keyboard", |server| server.seat.keyboard.is_some().then_some(()));
@@ -27,8 +32,12 @@ pub(crate) fn shared() -> (Stage, FakeClipboard) {
 }
 
 fn open() -> (Stage, FakeClipboard) {
+    open_within(Setup::default().time_limit)
+}
+
+fn open_within(time_limit: Duration) -> (Stage, FakeClipboard) {
     let script = Script { clipboard: true, ..Script::default() };
-    let stage = Stage::open(Setup { script, ..Setup::default() });
+    let stage = Stage::open(Setup { script, time_limit, ..Setup::default() });
     let connection = stage.told.as_ref().unwrap().connection();
     (stage, FakeClipboard::at(connection))
 }
@@ -127,6 +136,20 @@ fn what_the_guest_copied_is_pasted_in_the_host_and_asked_for_only_then() {
     assert_eq!(stage.join("nothing", read_all(pipe)), b"");
     guest.guest_copies(2, &["image/png"]);
     stage.until_told("no text", |server| server.data.copied.is_none().then_some(()));
+}
+
+/// QEMU says when it has waited long enough for its guest; that may be later than its own answers may take.
+#[test]
+fn a_guest_that_takes_its_time_is_waited_for() {
+    let time_limit = Duration::from_secs(3);
+    let (mut stage, guest) = shared_within(time_limit);
+    guest.guest_copies(1, &[TEXT]);
+    stage.guests_is_copied();
+    let pasted = stage.pasted(TEXT);
+    let request = guest.called("Request");
+    thread::sleep(time_limit + time_limit / 10);
+    guest.answer(&request, &(TEXT, &b"slow"[..]));
+    assert_eq!(stage.join("the text", pasted), b"slow");
 }
 
 #[test]

@@ -121,6 +121,8 @@ pub struct Setup {
     pub script: Script,
     pub classify: Classify,
     pub timelines: OpenTimelines,
+    /// How long opening and each call may take.
+    pub time_limit: Duration,
     /// The compositor's socket holds as little as the kernel allows, once there is a window.
     pub narrow: bool,
 }
@@ -129,7 +131,8 @@ impl Default for Setup {
     fn default() -> Self {
         let (config, script, classify) = (CALM, Script::default(), fake_qemu::classify);
         let (present, timelines) = (Present::Auto, stand_ins);
-        Self { present, config, script, classify, timelines, narrow: false }
+        let time_limit = source::Options::default().time_limit;
+        Self { present, config, script, classify, timelines, time_limit, narrow: false }
     }
 }
 
@@ -155,7 +158,7 @@ impl Stage {
     pub fn open_vm(setup: Setup, vm: FakeVm) -> Self {
         let (stream, listeners) = fake_qemu::p2p(vm);
         let uri = Uri::Qemu { bus: Bus::Session, vm: None, console: None };
-        let options = source::Options { classify: setup.classify, ..source::Options::default() };
+        let options = source::Options { classify: setup.classify, time_limit: setup.time_limit };
         let source = source::open_stream(stream, &uri, &options).unwrap().source;
         Self { qemu: Some(listeners.next()), told: Some(listeners), ..Self::over(source, setup) }
     }

@@ -8,18 +8,21 @@ mod answer;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::{Duration, Instant};
 
+use futures_core::Stream;
 use zbus::message::Type;
 use zbus::{Connection, MatchRule, Message, MessageStream};
 
 use super::names::{CLIPBOARD, CLIPBOARD_PATH};
 use super::screen::Letter;
-use super::wait::{Bell, beside};
+use super::wait::{Bell, beside, within};
 use crate::frame::Clipboard;
 use crate::port::SourceEvent;
 use crate::source::mailbox::Mailbox;
@@ -263,13 +266,43 @@ impl Peer {
                 Job::Grab(serial) => call!(self, "Grab", &(SELECTION, serial, &[TEXT][..])),
                 Job::Release => call!(self, "Release", &SELECTION),
                 Job::Paste(pipe) => {
-                    let asked = call!(self, "Request", &(SELECTION, &[TEXT][..]));
-                    asked.inspect(|reply| self.paste(reply, pipe))
+                    match self.guests_text().await {
+                        Ok(reply) => self.paste(&reply, pipe),
+                        Err(error) => tracing::warn!(%error, "the guest gives no text to paste"),
+                    }
+                    continue;
                 }
             };
             if let Err(error) = done {
                 tracing::info!(%error, "QEMU and we don't agree about the clipboard");
             }
+        }
+    }
+
+    /// The guest's text. Of all calls this one depends on the guest: QEMU gives it five seconds before it
+    /// answers for it (`ui/dbus-clipboard.c`), which may be longer than other calls' answers may take.
+    async fn guests_text(&self) -> zbus::Result<Message> {
+        let mut call = Message::method_call(CLIPBOARD_PATH, "Request").interface(CLIPBOARD);
+        if let Some(owner) = &self.owner {
+            call = call.destination(owner.as_str());
+        }
+        let call = call.build(&(SELECTION, &[TEXT][..]))?;
+        let asked = Some(call.primary_header().serial_num());
+        let mut messages = MessageStream::from(&self.link);
+        self.link.send(&call).await?;
+        let answer = poll_fn(|cx| {
+            loop {
+                match ready!(Pin::new(&mut messages).poll_next(cx)) {
+                    Some(Ok(message)) if message.header().reply_serial() != asked => {}
+                    end => return Poll::Ready(end),
+                }
+            }
+        });
+        match within(TIME_LIMIT, answer).await {
+            Some(Some(Ok(error))) if error.message_type() == Type::Error => Err(error.into()),
+            Some(Some(answer)) => answer,
+            Some(None) => Err(io::Error::from(ErrorKind::BrokenPipe).into()),
+            None => Err(io::Error::from(ErrorKind::TimedOut).into()),
         }
     }
 

@@ -2,8 +2,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use crate::source::thread::spawn;
 
 /// Rung from any thread, heard by one.
 #[derive(Debug, Default)]
@@ -42,6 +46,23 @@ pub(super) async fn unless_rung<T>(bell: &Bell, work: impl Future<Output = T>) -
         bell.poll_heard(cx).map(|()| None)
     })
     .await
+}
+
+/// What `work` gives, or `None` where that takes longer. A connection has but one limit for all that it is asked.
+pub(super) async fn within<T>(limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let late = Arc::new(Bell::default());
+    let rings = Arc::clone(&late);
+    let (_ends, done) = channel::<()>();
+    let clock = move || {
+        if done.recv_timeout(limit) == Err(RecvTimeoutError::Timeout) {
+            rings.ring();
+        }
+    };
+    if let Err(error) = spawn("fanlight-clock", clock) {
+        tracing::warn!(%error, "no thread to look at the clock");
+        return None;
+    }
+    unless_rung(&late, work).await
 }
 
 /// What `work` gives; `other` is done at the same time, as far as it gets.

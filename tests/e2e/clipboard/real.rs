@@ -9,7 +9,7 @@ use rustix::process::Signal;
 
 use super::agent::{self, Agent, Told};
 use super::desk::Desk;
-use super::{TEXTS, long};
+use super::{TEXTS, differs, long};
 use crate::stills::soon;
 
 /// All of it; the viewer goes first.
@@ -35,7 +35,7 @@ impl Stage {
     }
 
     fn failure(&self, what: &str, is: &Told, due: &Told) -> Error {
-        let said = self.viewer.failure(&format!("fails: {what} is {is:?}, and due was {due:?}"));
+        let said = self.viewer.failure(&differs(what, is, due));
         Error::new(format!("{said}\n{}", self.qemu.failure("is what it talks to")))
     }
 
