@@ -1,9 +1,11 @@
-//! Clipboards of which too much is made: kinds, requests and texts without end, programs that never read.
+//! Clipboards of which too much is made: kinds, requests and texts without end, programs that never read, guests
+//! that take their time.
 
 use std::io::Write;
 use std::thread;
+use std::time::Duration;
 
-use crate::clipboard::{shared, text};
+use crate::clipboard::{shared, shared_within, text};
 use crate::compositor::Server;
 use crate::fake_clipboard::TEXT;
 use crate::stage::Memory;
@@ -94,4 +96,31 @@ fn programs_that_never_read_hold_nobody_up() {
     guest.answer(&guest.called("Request"), &(TEXT, &long[..]));
     let pasted = stage.join("an end", pasted);
     assert!(pasted.is_empty() || pasted == long);
+}
+
+/// QEMU says when it has waited long enough for its guest; that may be later than its own answers may take.
+#[test]
+fn a_guest_that_takes_its_time_is_waited_for() {
+    let time_limit = Duration::from_secs(3);
+    let (mut stage, guest) = shared_within(time_limit);
+    guest.guest_copies(1, &[TEXT]);
+    stage.guests_is_copied();
+    let pasted = stage.pasted(TEXT);
+    let request = guest.called("Request");
+    thread::sleep(time_limit + time_limit / 10);
+    guest.answer(&request, &(TEXT, &b"slow"[..]));
+    assert_eq!(stage.join("the text", pasted), b"slow");
+}
+
+#[test]
+fn a_guest_that_does_not_answer_keeps_no_more_than_so_many_waiting() {
+    let (mut stage, guest) = shared();
+    guest.guest_copies(1, &[TEXT]);
+    stage.guests_is_copied();
+    let _first = stage.pasted(TEXT);
+    let unanswered = guest.called("Request");
+    let all: Vec<_> = (0..9).map(|_| stage.pasted(TEXT)).collect();
+    let last = all.into_iter().last().unwrap();
+    assert_eq!(stage.join("nothing", last), b"");
+    guest.answer(&unanswered, &(TEXT, &b"one"[..]));
 }
