@@ -6,7 +6,7 @@ use fanlight_stage::pattern;
 use fanlight_stage::viewer::fanlight;
 use fanlight_stage::{Error, Result};
 
-use crate::scene::{SIZE, Scene, await_screenshot, machine};
+use crate::scene::{SIZE, Scene, await_painted, machine};
 use crate::stills::{dumped, same, soon};
 
 /// Draws two frames, and more when it is told to.
@@ -49,7 +49,7 @@ pub(crate) fn qemu_back() -> Result<()> {
     let Scene { dir, bus, mut weston, mut qemu, mut viewer } = scene;
     let frame = qemu.line.paint_one_more(soon())?;
     let last = pattern::expected(frame, SIZE.0, SIZE.1);
-    await_screenshot(&mut weston, &last, |_| Ok(()))?;
+    let last = await_painted(&mut weston, &viewer, (&bus, &dir), &last, |_| Ok(()))?;
     drop(qemu);
     let waits = |line: &str| line.contains("waiting for it to come back").then_some(());
     viewer.child().wait_line(Output::Err, soon(), waits)?;
@@ -62,10 +62,12 @@ pub(crate) fn qemu_back() -> Result<()> {
     // It draws more than the first had, so that no old picture is taken for its.
     let more = Paint { frames: frame + 2, ..RESTS };
     let mut qemu = machine(more, &bus).start(&Guests::find()?, &dir)?;
-    let frame = qemu.line.done(soon())?;
-    await_screenshot(&mut weston, &pattern::expected(frame, SIZE.0, SIZE.1), |_| Ok(()))?;
-    let frame = qemu.line.paint_one_more(soon())?;
-    await_screenshot(&mut weston, &pattern::expected(frame, SIZE.0, SIZE.1), |_| Ok(()))?;
+    let mut shown = |frame: u32| {
+        let known = pattern::expected(frame, SIZE.0, SIZE.1);
+        await_painted(&mut weston, &viewer, (&bus, &dir), &known, |_| Ok(()))
+    };
+    shown(qemu.line.done(soon())?)?;
+    shown(qemu.line.paint_one_more(soon())?)?;
     viewer.finish(soon())?;
     Ok(())
 }

@@ -175,7 +175,7 @@ impl Linux {
             return Err(Error::new("the picture before is the one after"));
         }
         // QEMU may say in between that the display is off.
-        await_screenshot(&mut weston, &known, |_| Ok(()))?;
+        await_screenshot(&mut weston, &viewer, &known, |_| Ok(()))?;
         viewer.finish(soon())?;
         same("dump and pattern", &dumped("qemu:linux", &self.bus, &self.dir)?, &known)
     }

@@ -7,7 +7,7 @@ use fanlight_stage::qemu::{Guest, Setup};
 use fanlight_stage::viewer;
 use fanlight_stage::{Error, Image, Result, picture};
 
-use crate::scene::{SIZE, Scene, await_screenshot};
+use crate::scene::{SIZE, Scene};
 use crate::stills::{bus, same, soon};
 
 /// Fails if a tile of `image` shows an older frame than it did before.
@@ -49,10 +49,8 @@ pub(crate) fn pauses() -> Result<()> {
         let frame = scene.qemu.line.paint_one_more(soon())?;
         // The guest pauses now; QEMU looks at its screen every 30 ms or so.
         let known = pattern::expected(frame, SIZE.0, SIZE.1);
-        await_screenshot(&mut scene.weston, &known, |shot| {
-            forward(&mut before, shot, "screenshot")
-        })?;
-        forward(&mut before, &known, "screenshot")?;
+        let shown = scene.await_painted(&known, |shot| forward(&mut before, shot, "screenshot"))?;
+        forward(&mut before, &shown, "screenshot")?;
     }
     scene.viewer.finish(soon())?;
     Ok(())
@@ -64,7 +62,7 @@ pub(crate) fn reset() -> Result<()> {
     let mut scene = Scene::start("view-reset", paint)?;
     let before = scene.qemu.line.paint_one_more(soon())?;
     let known = pattern::expected(before, SIZE.0, SIZE.1);
-    await_screenshot(&mut scene.weston, &known, |_| Ok(()))?;
+    scene.await_painted(&known, |_| Ok(()))?;
     scene.qemu.qmp.system_reset()?;
     let after = scene.qemu.line.done(soon())?;
     if after >= before {
@@ -72,7 +70,7 @@ pub(crate) fn reset() -> Result<()> {
     }
     let known = pattern::expected(after, SIZE.0, SIZE.1);
     same("screendump and pattern", &scene.qemu.qmp.screendump()?, &known)?;
-    await_screenshot(&mut scene.weston, &known, |_| Ok(()))?;
+    scene.await_painted(&known, |_| Ok(()))?;
     scene.viewer.finish(soon())?;
     Ok(())
 }

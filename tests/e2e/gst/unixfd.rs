@@ -1,5 +1,6 @@
 //! Frames that another process shares by `unixfdsink`: what comes out of `unixfdsrc` is read, or shown.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,9 +69,14 @@ pub(crate) fn window() -> Result<()> {
     let description = format!("unixfdsrc socket-path={} ! waylandsink", fds.display());
     let variables = environment(&scene.weston);
     let mut other = pipeline::spawn("other", &description, &variables, &scene.dir)?;
-    look(&mut scene, &other)?;
-    let [held, guests] = [scene.weston.id(), std::process::id()].map(dmabuf::of_process);
-    let shared = dmabuf::shared(&held?, &guests?);
+    let mut shared = BTreeSet::new();
+    let deadline = soon();
+    // The compositor holds one of the two at a time, or both.
+    while shared.len() < 2 && !deadline.left().is_zero() {
+        look(&mut scene, &other)?;
+        let [held, guests] = [scene.weston.id(), std::process::id()].map(dmabuf::of_process);
+        shared.extend(dmabuf::shared(&held?, &guests?));
+    }
     other.terminate(soon())?;
     let stats = share.finish(soon())?;
     report("unixfdsink, shown by another process's waylandsink", &stats);

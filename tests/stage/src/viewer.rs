@@ -114,10 +114,11 @@ impl Viewer {
         self.wait_stats(deadline, |stats| stats["final"] == true)
     }
 
-    /// A failure, with the end of its log; the logs will be kept.
+    /// A failure, with its last statistics and the end of its log; the logs will be kept.
     #[must_use]
     pub fn failure(&self, what: &str) -> crate::Error {
-        self.child.failure(what)
+        let latest = self.latest().ok().flatten().unwrap_or_default();
+        self.child.failure(&format!("{what}; it said last: {latest}"))
     }
 
     /// The process.
