@@ -10,6 +10,7 @@ use crate::suite::{Suite, or_failure};
 use crate::tally::Tally;
 use serde_json::Value;
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 pub(crate) const PACKAGE: &str = "gst-plugin-fanlight";
@@ -75,15 +76,15 @@ fn library(line: &str) -> Option<PathBuf> {
 }
 
 impl Suite {
-    /// Clippy, documentation and tests of the plugin, in the root.
+    /// Clippy, documentation, package and tests of the plugin, in the root.
     pub(crate) fn plugin(&self) -> Result<Tally> {
         let tests = match &self.filter {
             Some(filter) => mentions(&cache::checkout()?.join(SOURCES), filter)?,
             None => true,
         };
-        let checks = ["clippy-plugin", "doc-plugin"].map(|name| self.wants(name));
+        let checks = ["clippy-plugin", "doc-plugin", "package-plugin"].map(|name| self.wants(name));
         let mut tally = Tally::default();
-        if !tests && checks == [false; 2] {
+        if !tests && checks == [false; 3] {
             return Ok(tally);
         }
         let root = Root::ready()?;
@@ -94,6 +95,13 @@ impl Suite {
         }
         if checks[1] {
             tally.add(or_failure("doc-plugin", doc(&cargo)));
+        }
+        if checks[2] {
+            tally.add(if self.long {
+                or_failure("package-plugin", package(&cargo))
+            } else {
+                skipped("package-plugin", "only with --long")
+            });
         }
         if tests {
             tally.add(self.tests(&cargo, &log)?);
@@ -129,8 +137,7 @@ impl Suite {
 fn clippy(cargo: &Chroot) -> Result<Tally> {
     let Some(program) = cargo.tool("cargo-clippy") else {
         let reason = "this toolchain has no cargo-clippy: `rustup component add` brings it";
-        let skipped = vec![("clippy-plugin".into(), reason.into())];
-        return Ok(Tally { skipped, ..Tally::default() });
+        return Ok(skipped("clippy-plugin", reason));
     };
     // By itself, because cargo would take the one of its home, which is rustup's.
     let arguments = ["clippy", "--package", PACKAGE, "--all-targets", "--locked", "--"];
@@ -144,6 +151,40 @@ fn doc(cargo: &Chroot) -> Result<Tally> {
     let mut variables = cargo.variables();
     variables.push(("RUSTDOCFLAGS", "-D warnings"));
     check("doc-plugin", cargo, &variables, argv)
+}
+
+/// Installs it as the README says, but below a folder of its own, as packages are made, and has GStreamer load it from
+/// there.
+fn package(cargo: &Chroot) -> Result<Tally> {
+    let log = Log::new("package-plugin")?;
+    // So that none of an earlier run is taken for it.
+    let folder = cache::target()?.join("package");
+    match fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(error).context(|| format!("removing {}", folder.display()));
+        }
+        _ => {}
+    }
+    let below = format!("{CHECKOUT}/target/rig/package");
+    let libraries = "/usr/lib/x86_64-linux-gnu";
+    let install = ["cargo", "cinstall", "--package", PACKAGE, "--locked", "--prefix=/usr"];
+    let folders = [format!("--libdir={libraries}"), format!("--destdir={below}")];
+    let argv = install.into_iter().chain(folders.iter().map(String::as_str));
+    progress::step("package-plugin", &mut cargo.command(&cargo.variables(), argv), &log)?;
+    let plugins = format!("{below}{libraries}/{FOLDER}");
+    let mut variables = cargo.variables();
+    variables.extend([
+        ("GST_PLUGIN_PATH", plugins.as_str()),
+        ("GST_REGISTRY", "/fanlight/target/rig/package.registry"),
+    ]);
+    let mut command = cargo.command(&variables, ["gst-inspect-1.0", "fanlightsrc"]);
+    progress::step("loading what was packaged", &mut command, &log)?;
+    log.discard();
+    Ok(Tally { passed: 1, ..Tally::default() })
+}
+
+fn skipped(name: &str, reason: &str) -> Tally {
+    Tally { skipped: vec![(name.into(), reason.into())], ..Tally::default() }
 }
 
 fn check<'a>(
