@@ -6,6 +6,15 @@ use std::ptr::NonNull;
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap, munmap};
 
+/// What is read at once: as wide as the registers that every processor of its kind has. Memory that no cache holds, as that of
+/// some GPUs, is read in half as many turns as by `u64`.
+#[cfg(target_arch = "aarch64")]
+type Word = std::arch::aarch64::uint8x16_t;
+#[cfg(target_arch = "x86_64")]
+type Word = std::arch::x86_64::__m128i;
+#[cfg(not(any(target_arch = "aarch64", target_arch = "x86_64")))]
+type Word = u64;
+
 /// A shared mapping, unmapped on drop.
 #[derive(Debug)]
 pub(super) struct Region {
@@ -83,19 +92,21 @@ impl Mapping {
         // SAFETY: `offset + out.len()` lies within the mapping (checked above), so every pointer made
         // from it does.
         let from = unsafe { self.0.start.as_ptr().add(offset) };
-        // Whole words where the mapping has them: three times as fast as bytes in eights.
-        let (head, out) = out.split_at_mut(from.align_offset(align_of::<u64>()).min(out.len()));
-        let (words, tail) = out.as_chunks_mut::<{ size_of::<u64>() }>();
+        // Whole words where the mapping has them: many times as fast as bytes one by one.
+        let (head, out) = out.split_at_mut(from.align_offset(align_of::<Word>()).min(out.len()));
+        let (words, tail) = out.as_chunks_mut::<{ size_of::<Word>() }>();
         // SAFETY: at most the end of the range that was checked above.
         let middle = unsafe { from.add(head.len()) };
         // SAFETY: as above.
         let rest = unsafe { middle.add(size_of_val(words)) };
         // SAFETY: `head` is the first part of the range that was checked above.
         unsafe { read_bytes(from, head) };
-        for (i, word) in words.iter_mut().enumerate() {
+        for (i, out) in words.iter_mut().enumerate() {
             // SAFETY: within the range checked above, and aligned because `head` ends where words
             // do; a volatile read lets the compiler assume nothing of memory that others write.
-            *word = unsafe { middle.cast::<u64>().add(i).read_volatile() }.to_ne_bytes();
+            let word = unsafe { middle.cast::<Word>().add(i).read_volatile() };
+            // SAFETY: all bits of a word are bytes, and `out` has as many (its type says so).
+            unsafe { out.as_mut_ptr().cast::<Word>().write_unaligned(word) };
         }
         // SAFETY: `tail` is the last part of the range that was checked above.
         unsafe { read_bytes(rest, tail) };
