@@ -71,12 +71,20 @@ impl<W: Write> Y4m<W> {
         self.out.write_all(&self.planes)
     }
 
+    /// Passes on what `out` still keeps of the pictures that were written.
+    ///
+    /// # Errors
+    /// What `out` says.
+    pub fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+
     /// What it was written to, which has all of it.
     ///
     /// # Errors
     /// What `out` says.
     pub fn finish(mut self) -> io::Result<W> {
-        self.out.flush()?;
+        self.flush()?;
         Ok(self.out)
     }
 

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Command, Stdio};
 
+use rustix::io::ioctl_fionread;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -111,6 +112,28 @@ fn frames_that_are_left_out_because_nobody_reads_are_said() {
     assert_eq!(frames % (640 * 480 * 4), 0, "the frames are whole");
     let words = "frames were left out, because the guest didn't wait until there was room for them";
     assert!(last.contains(words), "{last}");
+}
+
+/// The guest may draw its next one much later.
+#[test]
+fn a_frame_is_all_there_when_it_is_described() {
+    let folder = Folder::new();
+    for (format, bytes) in [("raw", 64 * 64 * 4), ("y4m", 6 + 64 * 64 * 3 / 2)] {
+        let args = "demo:?size=64x64&fps=20 -n 5 -o - --manifest /dev/stderr --format";
+        let mut command = folder.command(&format!("{args} {format}"));
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut pictures = child.stdout.take().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let (mut read, mut count) = (0, 0);
+        for line in lines {
+            count += 1;
+            let more = usize::try_from(ioctl_fionread(&pictures).unwrap()).unwrap();
+            read += more;
+            assert!(read >= count * bytes, "{format}: {read} bytes after {}", line.unwrap());
+            pictures.read_exact(&mut vec![0; more]).unwrap();
+        }
+        assert_eq!((count, child.wait().unwrap().code()), (5, Some(0)));
+    }
 }
 
 /// Reads all that a terminal has shown when the program is gone.

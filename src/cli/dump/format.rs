@@ -109,6 +109,14 @@ impl<W: Write> Stream<W> {
         }
     }
 
+    /// Passes on what was written.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Pictures(_, out) => out.flush(),
+            Self::Video(video) => video.flush(),
+        }
+    }
+
     pub(super) fn finish(self) -> io::Result<W> {
         match self {
             Self::Pictures(_, mut out) => out.flush().map(|()| out),

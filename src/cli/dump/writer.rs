@@ -1,7 +1,9 @@
 //! Encodes and writes frames on threads of their own, so that the guest doesn't wait for that.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, Stdout, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, Write};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -63,6 +65,8 @@ struct Shared {
 
 struct State {
     waiting: usize,
+    /// Whether somebody waits for room.
+    awaited: bool,
     failure: Option<Failure>,
     /// The number of the frame whose words come next.
     next: u64,
@@ -90,7 +94,7 @@ pub(super) struct Writer {
 
 /// All frames into one place.
 enum Place {
-    Stdout(Stream<BufWriter<Stdout>>),
+    Stdout(Stream<BufWriter<File>>),
     File(Stream<Partial>, PathBuf),
 }
 
@@ -100,7 +104,7 @@ impl Writer {
         let Work { files, crop, print_hash, manifest, rate, progress } = work;
         let place = match &files {
             Some(files) if files.is_stream() => Some(match files.path(1) {
-                None => Place::Stdout(files.format.stream(BufWriter::new(io::stdout()), rate)),
+                None => Place::Stdout(files.format.stream(stdout()?, rate)),
                 Some(path) => Place::File(files.format.stream(Partial::create(&path)?, rate), path),
             }),
             _ => None,
@@ -108,8 +112,16 @@ impl Writer {
         let described = manifest.is_some();
         let hashed = print_hash || described;
         let early = BTreeMap::new();
-        let state =
-            State { waiting: 0, failure: None, next: 1, early, manifest, print_hash, progress };
+        let state = State {
+            waiting: 0,
+            awaited: false,
+            failure: None,
+            next: 1,
+            early,
+            manifest,
+            print_hash,
+            progress,
+        };
         let state = Mutex::new(state);
         let clock = Clock::start();
         let shared = Arc::new(Shared { files, crop, hashed, described, clock, waker, state });
@@ -132,9 +144,10 @@ impl Writer {
 
     /// Whether as many frames wait as may; the waker tells when that is over.
     pub(super) fn is_full(&self, frame_bytes: usize) -> bool {
-        let state = self.shared.lock();
+        let mut state = self.shared.lock();
         let most = (WAITING_BYTES_MAX / frame_bytes.max(1)).clamp(WAITING_MIN, WAITING_MAX);
-        state.waiting >= most && state.failure.is_none()
+        state.awaited = state.waiting >= most && state.failure.is_none();
+        state.awaited
     }
 
     /// Whether a frame could not be written: [`finish`](Self::finish) says why.
@@ -202,8 +215,12 @@ impl Shared {
             {
                 state.failure.get_or_insert(failure);
             }
+            // A frame that nobody waits for wakes nobody.
+            let awaited = std::mem::take(&mut state.awaited) || state.failure.is_some();
             drop(state);
-            self.waker.wake();
+            if awaited {
+                self.waker.wake();
+            }
         }
         if let Some(place) = place
             && self.lock().failure.is_none()
@@ -262,7 +279,10 @@ impl State {
 impl Place {
     fn write(&mut self, picture: &crate::capture::Picture) -> Result<(), Failure> {
         match self {
-            Self::Stdout(stream) => stream.write(picture).map_err(Failure::stdout),
+            // Whoever reads it has all of it now, and not with the next one.
+            Self::Stdout(stream) => {
+                stream.write(picture).and_then(|()| stream.flush()).map_err(Failure::stdout)
+            }
             Self::File(stream, path) => {
                 stream.write(picture).map_err(|error| unwritable(path, error))
             }
@@ -277,6 +297,12 @@ impl Place {
             }
         }
     }
+}
+
+/// Not Rust's own, which looks through all bytes for the end of a line, and keeps those after it.
+fn stdout() -> Result<BufWriter<File>, Failure> {
+    let fd = io::stdout().as_fd().try_clone_to_owned().map_err(Failure::stdout)?;
+    Ok(BufWriter::new(fd.into()))
 }
 
 fn outside(rect: Rect, size: crate::frame::Size) -> Failure {
