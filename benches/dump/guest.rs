@@ -31,13 +31,29 @@ pub(crate) type Ack = (Instant, Duration);
 
 #[derive(Default)]
 struct Acks {
-    all: Mutex<Vec<Ack>>,
-    more: Condvar,
+    state: Mutex<AckState>,
+    enough: Condvar,
+}
+
+#[derive(Default)]
+struct AckState {
+    all: Vec<Ack>,
+    /// How many are waited for.
+    wanted: usize,
 }
 
 impl Acks {
-    fn lock(&self) -> MutexGuard<'_, Vec<Ack>> {
-        self.all.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Whoever waits is woken once: it takes a processor from what is measured.
+    fn add(&self, ack: Ack) {
+        let mut state = self.lock();
+        state.all.push(ack);
+        if state.all.len() == state.wanted {
+            self.enough.notify_one();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, AckState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -82,14 +98,14 @@ impl Guest {
 
     /// The next so many acks.
     pub(crate) fn acks(&self, count: usize, patience: Duration) -> Result<Vec<Ack>> {
-        let mut all = self.acks.lock();
-        all.clear();
-        let waits = |all: &mut Vec<_>| all.len() < count;
-        let waited = self.acks.more.wait_timeout_while(all, patience, waits);
-        let (mut all, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.acks.lock();
+        *state = AckState { all: Vec::with_capacity(count), wanted: count };
+        let waits = |state: &mut AckState| state.all.len() < state.wanted;
+        let waited = self.acks.enough.wait_timeout_while(state, patience, waits);
+        let (mut state, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
         match timeout.timed_out() {
-            true => Err(format!("{} acks came in {patience:?}", all.len()).into()),
-            false => Ok(std::mem::take(&mut *all)),
+            true => Err(format!("{} acks came in {patience:?}", state.all.len()).into()),
+            false => Ok(std::mem::take(&mut state.all)),
         }
     }
 }
@@ -122,8 +138,7 @@ impl Drawing {
                     Event::Watched(_, count) => viewers = count,
                     Event::Answered { frame, .. } => {
                         if let Some((_, since)) = self.owed.take_if(|(owed, _)| *owed == frame) {
-                            acks.lock().push((Instant::now(), since.elapsed()));
-                            acks.more.notify_all();
+                            acks.add((Instant::now(), since.elapsed()));
                         }
                     }
                     _ => {}

@@ -81,7 +81,10 @@ impl Packed {
             Self::Rgbx => {
                 rows.read(0, y, start, out)?;
                 for pixel in out.as_chunks_mut::<OUT_PIXEL>().0 {
-                    pixel.swap(0, 2);
+                    // As numbers, several are done at once; as bytes one after the other.
+                    let value = u32::from_le_bytes(*pixel);
+                    let outer = value & 0x00ff_00ff;
+                    *pixel = (value & 0xff00_ff00 | outer.rotate_left(16)).to_le_bytes();
                 }
                 Ok(())
             }
