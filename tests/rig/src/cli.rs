@@ -78,7 +78,7 @@ enum Verb {
     /// Run all tests: checks of the code and unit tests here, those of the plugin in the root, end-to-end tests in the VM
     #[command(
         after_help = "Examples:\n  cargo rig test\n  cargo rig test dump\n  cargo rig test --long\n\n\
-        The checks are called fmt, clippy and doc, those of the plugin clippy-plugin and doc-plugin. The last line says: N passed, N failed, N skipped."
+        The checks are called fmt, clippy and doc, those of the plugin clippy-plugin, doc-plugin and, with --long, package-plugin. The last line says: N passed, N failed, N skipped."
     )]
     Test {
         /// Soaks and more guests too
