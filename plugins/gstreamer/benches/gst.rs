@@ -96,6 +96,9 @@ fn compare() -> Result<()> {
         &format!("videotestsrc name=source pattern=ball num-buffers=N ! {raw}"),
         &[],
     );
+    // The least that another thread's frames can cost: waiting for them, and passing them on.
+    let live = test.replace("videotestsrc", "videotestsrc num-buffers=N");
+    report("queue, whatever is in its frames", &format!("{live} ! queue name=source"), &[]);
     let unix = dir.path().join("unixfd").display().to_string();
     let sink = format!("{test} ! unixfdsink socket-path={unix}");
     match playing(&sink, &[], &dir) {
