@@ -10,7 +10,6 @@ use crate::suite::{Suite, or_failure};
 use crate::tally::Tally;
 use serde_json::Value;
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 pub(crate) const PACKAGE: &str = "gst-plugin-fanlight";
@@ -159,11 +158,8 @@ fn package(cargo: &Chroot) -> Result<Tally> {
     let log = Log::new("package-plugin")?;
     // So that none of an earlier run is taken for it.
     let folder = cache::target()?.join("package");
-    match fs::remove_dir_all(&folder) {
-        Err(error) if error.kind() != ErrorKind::NotFound => {
-            return Err(error).context(|| format!("removing {}", folder.display()));
-        }
-        _ => {}
+    if folder.exists() {
+        cache::remove(&folder)?;
     }
     let below = format!("{CHECKOUT}/target/rig/package");
     let libraries = "/usr/lib/x86_64-linux-gnu";
