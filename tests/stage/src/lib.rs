@@ -1,8 +1,8 @@
 //! What Fanlight's end-to-end tests and its demo start, and look at, on the test machine.
 //!
 //! - [`prepare`] makes the guests' images, once a build, of a Linux that has booted too; [`guests`] finds them and fits them.
-//! - [`rundir`], [`child`] and [`wait`]: programs that end with their owner, whose output is kept
-//!   where a test failed, and that are waited for by events.
+//! - [`rundir`], [`child`], `ready` and [`wait`]: programs that end with their owner, whose output
+//!   is kept where a test failed, and that are waited for by events.
 //! - [`bus`], [`qemu`] (with [`qmp`] and [`guestline`]), [`weston`] and [`sway`] are the programs;
 //!   [`compositor`] is what the last two have in common, [`virtual_input`] are a user's hands.
 //! - [`sound`] is a sound server, with somebody who listens and somebody who speaks.
@@ -26,6 +26,7 @@ pub mod pipeline;
 pub mod prepare;
 pub mod qemu;
 pub mod qmp;
+mod ready;
 pub mod rundir;
 pub mod sound;
 pub mod sway;

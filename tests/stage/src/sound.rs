@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::child::{Child, Output, run};
 use crate::error::{Context, Result};
+use crate::ready::spawn_ready;
 use crate::rundir::RunDir;
 use crate::wait::{Deadline, Watch, readable};
 
@@ -52,16 +53,8 @@ impl SoundServer {
         }
         command.args(["--load", &format!("{protocol} auth-anonymous=1")]);
         command.env("HOME", &folder).env("XDG_RUNTIME_DIR", &folder);
-        let watch = Watch::new(&folder)?;
-        let child = Child::spawn("pulseaudio", "pulseaudio", command, dir)?;
         let deadline = Deadline::seconds(60);
-        while !socket.exists() {
-            match readable(&[watch.fd(), child.ended()], deadline)? {
-                Some(0) => watch.clear()?,
-                Some(_) => return Err(child.failure("ended at once")),
-                None => return Err(child.failure("did not start in time")),
-            }
-        }
+        let child = spawn_ready("pulseaudio", "pulseaudio", command, dir, deadline)?;
         let server = Self { speaks: None, child, folder, dir: Arc::clone(dir) };
         for (what, which) in [("sink", "speaker"), ("source", "microphone.monitor")] {
             let mut command = server.client("pactl");

@@ -11,8 +11,9 @@ use crate::child::{Child, Output, run};
 use crate::compositor::Compositor;
 use crate::error::{Context, Error, Result};
 use crate::picture;
+use crate::ready::spawn_ready;
 use crate::rundir::RunDir;
-use crate::wait::{Deadline, Watch, readable};
+use crate::wait::Deadline;
 
 /// How windows are placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ impl Weston {
         };
         let mut command = Command::new("weston");
         command
-            .args(["--backend=headless", "--debug"])
+            .args(["--backend=headless", "--debug", "--modules=systemd-notify.so"])
             .arg(format!("--renderer={}", renderer.name()))
             .arg(format!("--shell={shell}"))
             .arg(format!("--width={width}"))
@@ -94,26 +95,8 @@ impl Weston {
             .env("XDG_RUNTIME_DIR", dir.path())
             .env_remove("WAYLAND_DISPLAY")
             .env_remove("DISPLAY");
-        let watch = Watch::new(dir.path())?;
-        let child = Child::spawn(&display, "weston", command, dir)?;
-        let weston = Self { child, display, dir: Arc::clone(dir), shots: 0 };
-        weston.await_socket(&watch, Deadline::seconds(120))?;
-        Ok(weston)
-    }
-
-    fn await_socket(&self, watch: &Watch, deadline: Deadline) -> Result<()> {
-        let socket = self.dir.path().join(&self.display);
-        loop {
-            watch.clear()?;
-            if socket.exists() {
-                return Ok(());
-            }
-            match readable(&[watch.fd(), self.child.ended()], deadline)? {
-                Some(0) => {}
-                Some(_) => return Err(self.child.failure("ended at once")),
-                None => return Err(self.child.failure("made no socket in time")),
-            }
-        }
+        let child = spawn_ready(&display, "weston", command, dir, Deadline::seconds(120))?;
+        Ok(Self { child, display, dir: Arc::clone(dir), shots: 0 })
     }
 
     /// The picture on the output now, as the compositor itself reads it back.
