@@ -227,11 +227,13 @@ impl<K: Sink> Session<K> {
         let woken = wake.is_some() && !fds[0].revents().is_empty();
         // What has arrived comes before what is late without it.
         self.pump();
-        self.handle(Input::Tick);
+        self.machine.handle(self.now(), Input::Tick);
+        if self.carry_out_all() {
+            self.pump();
+        }
         if let Some(hint) = self.resize.take_due(self.now()) {
             self.source.resize(&hint);
         }
-        self.pump();
         Ok(if woken {
             Turn::Woken
         } else if ready == 0 && !worked && timeout.is_some() && wait == timeout {
@@ -278,9 +280,17 @@ impl<K: Sink> Session<K> {
 
     fn handle_at(&mut self, now: Time, input: Input) {
         self.machine.handle(now, input);
+        self.carry_out_all();
+    }
+
+    /// Makes the calls that the machine asks for; says whether it asked for any.
+    fn carry_out_all(&mut self) -> bool {
+        let mut any = false;
         while let Some(output) = self.machine.poll() {
             self.carry_out(output);
+            any = true;
         }
+        any
     }
 
     fn carry_out(&mut self, output: Output) {
