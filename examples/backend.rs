@@ -56,8 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         // The guest draws into the buffer that isn't shown, flips, and waits for its ack.
         let (buffer, offset) = buffers[(number % 2) as usize];
         draw(&pixels, offset, number)?;
-        server.scanout(console, buffer, whole, Transform::Normal)?;
-        owed.replace(server.update(console, buffer, &[])?);
+        owed.replace(server.flip(console, buffer, (whole, Transform::Normal), &[], None)?);
         due += FRAME;
         while owed.is_some() || Instant::now() < due {
             server.dispatch()?;

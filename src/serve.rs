@@ -26,7 +26,6 @@ use rustix::time::{
     Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, timerfd_create, timerfd_settime,
 };
 use wayland_server::Display;
-use wayland_server::backend::{ClientData, ClientId, DisconnectReason};
 
 pub use error::ServeError;
 pub use memory::{GuestMemory, MakeDmaBuf};
@@ -35,7 +34,7 @@ pub use words::{Answer, ConsoleId, Credentials, Event, GuestInput, Kind, Memory,
 use crate::frame::{BufferId, Cursor, Layout, Rect, Transform};
 use crate::protocol::server::guest_scanout_manager_v1::GuestScanoutManagerV1;
 use crate::protocol::{BUFFERS_MAX, STRING_MAX, VERSION};
-use outbox::Outbox;
+use outbox::{Outbox, Watch};
 use socket::Listener;
 use state::State;
 use viewer::Source;
@@ -54,21 +53,6 @@ pub struct Server {
     outbox: Outbox,
     epoll: OwnedFd,
     timer: OwnedFd,
-}
-
-/// Notes that a client is gone, also where its socket was full.
-struct Watch {
-    dropped: Arc<AtomicBool>,
-    stream: Arc<UnixStream>,
-}
-
-impl ClientData for Watch {
-    fn disconnected(&self, _: ClientId, reason: DisconnectReason) {
-        tracing::debug!(?reason, "a viewer is gone");
-        // The display looks again only at clients whose socket has something to say.
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
-        self.dropped.store(true, Ordering::Relaxed);
-    }
 }
 
 fn system(what: &'static str) -> impl Fn(rustix::io::Errno) -> ServeError {
@@ -223,7 +207,7 @@ impl Server {
     }
 
     /// From now on the console shows this part of this buffer, from fresh pages: viewers may show it
-    /// before its next update.
+    /// before its next update. Of a frame that is finished [`flip`](Self::flip) says so too.
     ///
     /// # Errors
     /// If there is no such buffer, the part isn't within it, or it can't be made or proven fresh.
@@ -268,6 +252,27 @@ impl Server {
         acquire: Option<BorrowedFd<'_>>,
     ) -> Result<u32, ServeError> {
         self.state.refresh(console, buffer)?;
+        let frame = self.state.update(console, buffer, damage, acquire)?;
+        self.flush();
+        Ok(frame)
+    }
+
+    /// The guest flipped: it finished a frame in `buffer`, and from now on the console shows this part of
+    /// it. As [`scanout`](Self::scanout) and [`update_after`](Self::update_after), but said in one: its
+    /// pages are looked at once, and no viewer shows the frame before it knows that it is finished, and again then.
+    ///
+    /// # Errors
+    /// As those.
+    pub fn flip(
+        &mut self,
+        console: ConsoleId,
+        buffer: BufferId,
+        (visible, transform): (Rect, Transform),
+        damage: &[Rect],
+        acquire: Option<BorrowedFd<'_>>,
+    ) -> Result<u32, ServeError> {
+        self.state.refresh(console, buffer)?;
+        self.state.scanout(console, buffer, visible, transform)?;
         let frame = self.state.update(console, buffer, damage, acquire)?;
         self.flush();
         Ok(frame)

@@ -180,11 +180,12 @@ impl Guest {
         self.handle.note(|progress| progress.frame = seen.frame);
         let again = std::mem::take(&mut self.refused);
         let flipped = self.shown.replace(index) != Some(index);
-        if flipped || again {
-            let whole = Rect { x: 0, y: 0, width, height };
-            self.server.scanout(self.console, buffer.id, whole, Transform::Normal)?;
-        }
-        let update = self.server.update(self.console, buffer.id, &[])?;
+        let update = if flipped || again {
+            let whole = (Rect { x: 0, y: 0, width, height }, Transform::Normal);
+            self.server.flip(self.console, buffer.id, whole, &[], None)?
+        } else {
+            self.server.update(self.console, buffer.id, &[])?
+        };
         self.owed.push_back((update, seen.frame));
         let replaced = self.server.replacements();
         self.handle.note(|progress| progress.replaced = replaced);

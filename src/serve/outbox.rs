@@ -4,12 +4,28 @@ use std::io::ErrorKind;
 use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::event::epoll;
 use wayland_server::Display;
-use wayland_server::backend::ClientId;
+use wayland_server::backend::{ClientData, ClientId, DisconnectReason};
 
 use super::state::State;
+
+/// Notes that a client is gone, also where its socket was full.
+pub(super) struct Watch {
+    pub(super) dropped: Arc<AtomicBool>,
+    pub(super) stream: Arc<UnixStream>,
+}
+
+impl ClientData for Watch {
+    fn disconnected(&self, _: ClientId, reason: DisconnectReason) {
+        tracing::debug!(?reason, "a viewer is gone");
+        // The display looks again only at clients whose socket has something to say.
+        let _ = self.stream.shutdown(std::net::Shutdown::Both);
+        self.dropped.store(true, Ordering::Relaxed);
+    }
+}
 
 /// The viewers' sockets.
 #[derive(Debug, Default)]

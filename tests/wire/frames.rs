@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use fanlight::frame::{Cursor, Input, Rect, Size, SizeHint, Transform};
+use fanlight::frame::{Cursor, Damage, Input, Rect, Size, SizeHint, Transform};
 use fanlight::port::{SourceEvent, Verdict};
 use fanlight::serve::{self, Answer, Event, GuestInput, Kind, Server, Swap};
 
@@ -127,6 +127,38 @@ fn next(source: &mut Box<dyn fanlight::port::Source + Send>) -> SourceEvent {
         }
         wait(&[source.fd()], end, "an event");
     }
+}
+
+/// Without: a viewer shows each frame of a guest that flips twice where the second word of it comes late.
+#[test]
+fn a_flip_is_a_scanout_and_the_update_of_it_or_nothing() {
+    let mut server = Server::new("vm", "", CALM).unwrap();
+    let console = server.add_console(Kind::Graphic, "screen").unwrap();
+    let memory = serve::Memory::Planes(vec![Picture::new().fd()]);
+    let buffer = server.add_buffer(console, layout(SIZE), memory).unwrap();
+    let mut source = open(&mut server, None).unwrap().source;
+    while_serving(&mut server, || ());
+    let too_wide = Rect { width: WHOLE.width + 1, ..WHOLE };
+    for wrong in [too_wide, Rect { height: 0, ..WHOLE }] {
+        let error = server.flip(console, buffer, (wrong, Transform::Normal), &[], None);
+        assert!(error.unwrap_err().to_string().contains("visible part"));
+    }
+    let damage = Rect { x: 1, y: 0, width: 1, height: 1 };
+    let flipped = server.flip(console, buffer, (WHOLE, Transform::Flipped), &[damage], None);
+    let frame = flipped.unwrap();
+    let SourceEvent::Scanout(scanout) = next(&mut source) else { panic!("no scanout first") };
+    assert_eq!((scanout.visible, scanout.transform), (WHOLE, Transform::Flipped));
+    // What was said with it is there with it.
+    let Some(SourceEvent::Update { buffer, damage: seen, ack }) = source.poll() else {
+        panic!("the update isn't there yet")
+    };
+    assert_eq!((buffer, seen), (scanout.buffer, Damage::from(damage)));
+    ack.settle(Verdict::Done);
+    while_serving(&mut server, || ());
+    let answered = std::iter::from_fn(|| server.next_event()).any(
+        |event| matches!(event, Event::Answered { frame: f, answer: Answer::Acked, .. } if f == frame),
+    );
+    assert!(answered);
 }
 
 #[test]

@@ -107,8 +107,8 @@ fn live(
         }
         let Some(mode) = mode.as_mut() else { continue };
         let (buffer, whole) = mode.draw(number)?;
-        server.scanout(console, buffer, whole, Transform::Normal).context("a scanout")?;
-        let owed = server.update(console, buffer, &[]).context("an update")?;
+        let flipped = server.flip(console, buffer, (whole, Transform::Normal), &[], None);
+        let owed = flipped.context("a flip")?;
         lock(frames).push(Drawn { size, at: Instant::now() });
         due = (due + script.pace).max(Instant::now());
         let (mut owes, late) = (true, Deadline::after(ACK_MOST));
