@@ -10,8 +10,8 @@ use crate::frame::Format;
 /// Pixels that are converted at once; even, so that no chunk but the first begins between two that
 /// share a sample of chroma.
 const CHUNK: usize = 512;
-/// Most bytes of samples for so many pixels: two a pixel, and one pair more at an odd start.
-const BYTES_MAX: usize = 2 * CHUNK + 4;
+/// With the one before, where the first does.
+const SAMPLES: usize = CHUNK + 2;
 
 /// How luma and chroma lie.
 #[derive(Clone, Copy)]
@@ -41,65 +41,90 @@ impl Yuv {
         (x, y): (u32, u32),
         out: &mut [u8],
     ) -> Result<(), CopyError> {
-        let (mut luma, mut chroma) = ([0; BYTES_MAX], [0; BYTES_MAX]);
+        let (mut luma, mut chroma) = ([0; 2 * SAMPLES], [0; 2 * SAMPLES]);
+        let mut samples = Samples::new();
         let mut x = x as usize;
         for out in out.as_chunks_mut::<OUT_PIXEL>().0.chunks_mut(CHUNK) {
-            let pair = x / 2;
-            let pairs = (x + out.len()).div_ceil(2) - pair;
+            let odd = x % 2;
+            let (pair, count) = (x / 2, odd + out.len());
+            let pairs = count.div_ceil(2);
             let read = |plane, row, start: usize, memory: &mut [u8]| {
                 rows.read(plane, row, start as u64, memory)
             };
             match self {
                 Self::Nv12 => {
-                    read(0, y, x, &mut luma[..out.len()])?;
+                    read(0, y, 2 * pair, &mut luma[..count])?;
                     read(1, y / 2, 2 * pair, &mut chroma[..2 * pairs])?;
-                    let [cb, cr] = [0, 1].map(|at| every::<2>(&chroma, at));
-                    convert(out, x, |i| luma[i].into(), cb, cr);
+                    samples.put_luma(luma.iter().map(|&level| level.into()));
+                    // As numbers, several are read at once; as bytes one after the other.
+                    let pairs = chroma.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair));
+                    samples.put_chroma(pairs.map(|pair| [pair & 0xff, pair >> 8].map(f32::from)));
                 }
                 Self::P010 => {
-                    read(0, y, 2 * x, &mut luma[..2 * out.len()])?;
+                    read(0, y, 4 * pair, &mut luma[..2 * count])?;
                     read(1, y / 2, 4 * pair, &mut chroma[..4 * pairs])?;
-                    let chroma = &chroma;
-                    // In units of eight bits.
-                    let wide = |memory: &[u8], at: usize| {
-                        f32::from(u16::from_le_bytes([memory[at], memory[at + 1]])) / 256.0
-                    };
-                    let [cb, cr] = [0, 2].map(|at| move |pair: usize| wide(chroma, 4 * pair + at));
-                    convert(out, x, |i| wide(&luma, 2 * i), cb, cr);
+                    samples.put_luma(luma.as_chunks().0.iter().map(wide));
+                    let pairs = chroma.as_chunks().0.as_chunks().0.iter();
+                    samples.put_chroma(pairs.map(|[blue, red]| [wide(blue), wide(red)]));
                 }
                 Self::Yuyv => {
                     read(0, y, 4 * pair, &mut luma[..4 * pairs])?;
-                    let [cb, cr] = [1, 3].map(|at| every::<4>(&luma, at));
-                    convert(out, x, |i| luma[2 * (i + x % 2)].into(), cb, cr);
+                    samples.put_luma(luma.as_chunks().0.iter().map(|&[level, _]| level.into()));
+                    let pairs = luma.as_chunks().0.iter();
+                    samples.put_chroma(pairs.map(|&[_, blue, _, red]| [blue.into(), red.into()]));
                 }
             }
+            samples.convert(odd, out);
             x += out.len();
         }
         Ok(())
     }
 }
 
-/// Byte `at` of every `N`.
-fn every<const N: usize>(memory: &[u8], at: usize) -> impl Fn(usize) -> f32 {
-    move |index| memory[N * index + at].into()
+/// The upper bits of sixteen, in units of eight bits.
+fn wide(sample: &[u8; 2]) -> f32 {
+    f32::from(u16::from_le_bytes(*sample)) / 256.0
 }
 
-/// Converts pixels from `x` on, of which the first two share a sample of chroma if `x` is even.
-fn convert(
-    out: &mut [[u8; OUT_PIXEL]],
-    x: usize,
-    luma: impl Fn(usize) -> f32,
-    blue: impl Fn(usize) -> f32,
-    red: impl Fn(usize) -> f32,
-) {
-    for (index, out) in out.iter_mut().enumerate() {
-        let pair = (index + x % 2) / 2;
-        *out = colour(luma(index), blue(pair), red(pair));
+/// A sample of each for every pixel, in units of eight bits, from an even one on: each kind lies
+/// together, so that several pixels are converted at once.
+struct Samples {
+    luma: [f32; SAMPLES],
+    blue: [f32; SAMPLES],
+    red: [f32; SAMPLES],
+}
+
+impl Samples {
+    fn new() -> Self {
+        Self { luma: [0.0; SAMPLES], blue: [0.0; SAMPLES], red: [0.0; SAMPLES] }
+    }
+
+    fn put_luma(&mut self, samples: impl Iterator<Item = f32>) {
+        self.luma.iter_mut().zip(samples).for_each(|(place, sample)| *place = sample);
+    }
+
+    /// Of blue and red, for two pixels each.
+    fn put_chroma(&mut self, samples: impl Iterator<Item = [f32; 2]>) {
+        let places = self.blue.as_chunks_mut().0.iter_mut().zip(self.red.as_chunks_mut().0);
+        places.zip(samples).for_each(|((blues, reds), [blue, red])| {
+            (*blues, *reds) = ([blue; 2], [red; 2]);
+        });
+    }
+
+    /// Converts as many as `out` takes, without the first where that is `odd`.
+    fn convert(&self, odd: usize, out: &mut [[u8; OUT_PIXEL]]) {
+        let mut pixels = [0; SAMPLES];
+        for (index, pixel) in pixels.iter_mut().enumerate() {
+            *pixel = colour(self.luma[index], self.blue[index], self.red[index]);
+        }
+        for (out, pixel) in out.iter_mut().zip(&pixels[odd..]) {
+            *out = pixel.to_le_bytes();
+        }
     }
 }
 
-/// The nearest colour that there is, of samples in units of eight bits.
-fn colour(luma: f32, blue: f32, red: f32) -> [u8; OUT_PIXEL] {
+/// The nearest colour that there is.
+fn colour(luma: f32, blue: f32, red: f32) -> u32 {
     // What red and blue are worth of luma; the rest is green.
     const RED: f32 = 0.299;
     const BLUE: f32 = 0.114;
@@ -110,7 +135,10 @@ fn colour(luma: f32, blue: f32, red: f32) -> [u8; OUT_PIXEL] {
     let blue = (blue - 128.0) * (CHROMA_SCALE * (1.0 - BLUE));
     let red = (red - 128.0) * (CHROMA_SCALE * (1.0 - RED));
     let green = blue * (BLUE / GREEN) + red * (RED / GREEN);
-    // What is past either end becomes that end.
-    let level = |value: f32| (value + 0.5) as u8;
-    [level(luma + blue), level(luma - green), level(luma + red), 0xff]
+    // What is past either end becomes that end. From 2^23 on a float's lowest bits count ones: to add
+    // that rounds, and of several at once, as a conversion would not.
+    const ONES: f32 = (1 << 23) as f32;
+    let level = |value: f32| (value.clamp(0.0, 255.0) + ONES).to_bits() & 0xff;
+    let [blue, green, red] = [luma + blue, luma - green, luma + red].map(level);
+    0xff << 24 | red << 16 | green << 8 | blue
 }
