@@ -242,8 +242,7 @@ impl Guest {
     pub(crate) fn show_part(&self, buffer: usize, part: Rect, transform: Transform) -> u32 {
         let id = self.buffers[buffer].0;
         let mut server = self.server.lock().unwrap();
-        server.scanout(self.console, id, part, transform).unwrap();
-        server.update(self.console, id, &[]).unwrap()
+        server.flip(self.console, id, (part, transform), &[], None).unwrap()
     }
 
     /// Has changed this part of the buffer that it shows.
