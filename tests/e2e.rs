@@ -147,6 +147,7 @@ const TESTS: &[Test] = &[
     long("gst_glimagesink_shows_whole_frames", gst::glupload::window),
     test("gst_recording_by_x264_is_whole_and_in_time", gst::x264),
     test("gst_recording_by_vp8_is_whole_and_in_time", gst::vp8),
+    test("gst_upside_down_is_shown_upright", gst::orientation::upright),
     test("gst_unixfd_frames_are_read_by_another_process", gst::unixfd::read),
     test("gst_unixfd_frames_are_shown_by_another_process", gst::unixfd::window),
     test("gst_changes_of_mode_leave_nothing", gst::mode_changes),

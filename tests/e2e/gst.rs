@@ -9,6 +9,8 @@ pub(crate) mod glupload;
 mod guest;
 #[path = "gst/linux.rs"]
 pub(crate) mod linux;
+#[path = "gst/orientation.rs"]
+pub(crate) mod orientation;
 #[path = "gst/record.rs"]
 mod record;
 #[path = "gst/soak.rs"]

@@ -29,6 +29,18 @@ pub(crate) struct Script {
     pub(crate) frames: u32,
     /// From a frame to the next, if it is acked by then.
     pub(crate) pace: Duration,
+    /// Which way up its pictures lie in its memory.
+    pub(crate) transform: Transform,
+}
+
+impl Script {
+    /// What an emulated machine can keep up with.
+    pub(crate) const CALM: Self = Self {
+        modes: &[],
+        frames: 12,
+        pace: Duration::from_millis(100),
+        transform: Transform::Normal,
+    };
 }
 
 /// A frame that it finished.
@@ -106,8 +118,8 @@ fn live(
             old = mode.replace(Mode::set(&mut server, console, size)?);
         }
         let Some(mode) = mode.as_mut() else { continue };
-        let (buffer, whole) = mode.draw(number)?;
-        let flipped = server.flip(console, buffer, (whole, Transform::Normal), &[], None);
+        let (buffer, whole) = mode.draw(number, script.transform)?;
+        let flipped = server.flip(console, buffer, (whole, script.transform), &[], None);
         let owed = flipped.context("a flip")?;
         lock(frames).push(Drawn { size, at: Instant::now() });
         due = (due + script.pace).max(Instant::now());
@@ -161,11 +173,15 @@ impl Mode {
     }
 
     /// Draws a frame into the buffer that isn't shown.
-    fn draw(&mut self, number: u32) -> Result<(BufferId, Rect)> {
+    fn draw(&mut self, number: u32, transform: Transform) -> Result<(BufferId, Rect)> {
         let Size { width, height } = self.size;
         let (buffer, offset) = self.buffers[number as usize % 2];
         pattern::draw(number, width, height, width as usize * 4, &mut self.pixels)
             .ok_or_else(|| fanlight_stage::Error::new("a picture larger than its memory"))?;
+        if transform == Transform::Flipped {
+            let rows = self.pixels.chunks_exact(width as usize * 4).take(height as usize);
+            self.pixels = rows.rev().flatten().copied().collect();
+        }
         self.ram.write_all_at(&self.pixels, offset).context("drawing")?;
         Ok((buffer, Rect { x: 0, y: 0, width, height }))
     }

@@ -15,8 +15,7 @@ use crate::stills::soon;
 /// What is recorded has one size throughout, as Matroska wants it; the guest's other mode is half of it.
 pub(super) const SIZE: Size = Size { width: 320, height: 240 };
 const HALF: Size = Size { width: 160, height: 120 };
-const SCRIPT: Script =
-    Script { modes: &[SIZE, HALF], frames: 12, pace: Duration::from_millis(100) };
+const SCRIPT: Script = Script { modes: &[SIZE, HALF], ..Script::CALM };
 /// Enough to see each mode twice.
 const FRAMES: u32 = 40;
 /// Most that a timestamp may differ from when the guest finished the frame: what an emulated machine does meanwhile.

@@ -17,7 +17,8 @@ const MODES: [Size; 3] = [
     Size { width: 160, height: 120 },
     Size { width: 256, height: 192 },
 ];
-const SCRIPT: Script = Script { modes: &MODES, frames: 3, pace: Duration::from_millis(40) };
+const SCRIPT: Script =
+    Script { modes: &MODES, frames: 3, pace: Duration::from_millis(40), ..Script::CALM };
 /// Changes after which everything that is made once is there, and those to look at.
 const WARM: usize = 12;
 const CHANGES: usize = 50;

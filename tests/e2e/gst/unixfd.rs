@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use fanlight::demo::Mode;
 use fanlight_stage::child::Child;
@@ -18,7 +17,7 @@ use super::{environment, report};
 use crate::demo::{CALM, Scene, Shot};
 use crate::stills::soon;
 
-const SCRIPT: Script = Script { modes: &[SIZE], frames: 12, pace: Duration::from_millis(100) };
+const SCRIPT: Script = Script { modes: &[SIZE], ..Script::CALM };
 /// Frames that the other process takes.
 const FRAMES: usize = 20;
 /// Screenshots that have to be whole.
