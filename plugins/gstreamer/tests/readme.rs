@@ -27,7 +27,8 @@ fn pipelines_run() {
             .replace("location=", &format!("location={}/", folder.display()));
         let parsed = gst::parse::launch(&here).unwrap_or_else(|error| panic!("{here}: {error}"));
         // A compositor, another process and a sound of a guest's belong to the tests in the machine.
-        if ["waylandsink", "unixfd", "fanlightaudiosrc"].iter().any(|other| here.contains(other)) {
+        let others = ["waylandsink", "unixfd", "fanlightaudiosrc", "pipewiresink"];
+        if others.iter().any(|other| here.contains(other)) {
             println!(
                 "SKIP the README's \"{pipeline}\" is only understood: it needs what isn't here"
             );
