@@ -227,8 +227,7 @@ impl<K: Sink> Session<K> {
         let woken = wake.is_some() && !fds[0].revents().is_empty();
         // What has arrived comes before what is late without it.
         self.pump();
-        self.machine.handle(self.now(), Input::Tick);
-        if self.carry_out_all() {
+        if self.handle_at(self.now(), Input::Tick) {
             self.pump();
         }
         if let Some(hint) = self.resize.take_due(self.now()) {
@@ -278,13 +277,9 @@ impl<K: Sink> Session<K> {
         self.handle_at(self.now(), input);
     }
 
-    fn handle_at(&mut self, now: Time, input: Input) {
+    /// Says whether the machine asked for any call.
+    fn handle_at(&mut self, now: Time, input: Input) -> bool {
         self.machine.handle(now, input);
-        self.carry_out_all();
-    }
-
-    /// Makes the calls that the machine asks for; says whether it asked for any.
-    fn carry_out_all(&mut self) -> bool {
         let mut any = false;
         while let Some(output) = self.machine.poll() {
             self.carry_out(output);
