@@ -53,25 +53,28 @@ impl Yuv {
             };
             match self {
                 Self::Nv12 => {
-                    read(0, y, 2 * pair, &mut luma[..count])?;
-                    read(1, y / 2, 2 * pair, &mut chroma[..2 * pairs])?;
+                    let (luma, chroma) = (&mut luma[..count], &mut chroma[..2 * pairs]);
+                    read(0, y, 2 * pair, luma)?;
+                    read(1, y / 2, 2 * pair, chroma)?;
                     samples.put_luma(luma.iter().map(|&level| level.into()));
                     // As numbers, several are read at once; as bytes one after the other.
-                    let pairs = chroma.as_chunks().0.iter().map(|pair| u16::from_le_bytes(*pair));
-                    samples.put_chroma(pairs.map(|pair| [pair & 0xff, pair >> 8].map(f32::from)));
+                    let both = chroma.as_chunks().0.iter().map(|both| u16::from_le_bytes(*both));
+                    samples.put_chroma(both.map(|both| [both & 0xff, both >> 8].map(f32::from)));
                 }
                 Self::P010 => {
-                    read(0, y, 4 * pair, &mut luma[..2 * count])?;
-                    read(1, y / 2, 4 * pair, &mut chroma[..4 * pairs])?;
+                    let (luma, chroma) = (&mut luma[..2 * count], &mut chroma[..4 * pairs]);
+                    read(0, y, 4 * pair, luma)?;
+                    read(1, y / 2, 4 * pair, chroma)?;
                     samples.put_luma(luma.as_chunks().0.iter().map(wide));
-                    let pairs = chroma.as_chunks().0.as_chunks().0.iter();
-                    samples.put_chroma(pairs.map(|[blue, red]| [wide(blue), wide(red)]));
+                    let both = chroma.as_chunks().0.as_chunks().0.iter();
+                    samples.put_chroma(both.map(|[blue, red]| [wide(blue), wide(red)]));
                 }
                 Self::Yuyv => {
-                    read(0, y, 4 * pair, &mut luma[..4 * pairs])?;
+                    let luma = &mut luma[..4 * pairs];
+                    read(0, y, 4 * pair, luma)?;
                     samples.put_luma(luma.as_chunks().0.iter().map(|&[level, _]| level.into()));
-                    let pairs = luma.as_chunks().0.iter();
-                    samples.put_chroma(pairs.map(|&[_, blue, _, red]| [blue.into(), red.into()]));
+                    let both = luma.as_chunks().0.iter();
+                    samples.put_chroma(both.map(|&[_, blue, _, red]| [blue.into(), red.into()]));
                 }
             }
             samples.convert(odd, out);
@@ -113,12 +116,9 @@ impl Samples {
 
     /// Converts as many as `out` takes, without the first where that is `odd`.
     fn convert(&self, odd: usize, out: &mut [[u8; OUT_PIXEL]]) {
-        let mut pixels = [0; SAMPLES];
-        for (index, pixel) in pixels.iter_mut().enumerate() {
-            *pixel = colour(self.luma[index], self.blue[index], self.red[index]);
-        }
-        for (out, pixel) in out.iter_mut().zip(&pixels[odd..]) {
-            *out = pixel.to_le_bytes();
+        let chroma = self.blue[odd..].iter().zip(&self.red[odd..]);
+        for ((out, luma), (blue, red)) in out.iter_mut().zip(&self.luma[odd..]).zip(chroma) {
+            *out = colour(*luma, *blue, *red).to_le_bytes();
         }
     }
 }
